@@ -1,0 +1,1 @@
+"""Continue Evolving from Mistakes: find what a language model does not know, and teach it."""

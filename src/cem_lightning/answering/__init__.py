@@ -1,0 +1,1 @@
+"""Asking a model: scoring engines, outcomes, metrics and statistics."""

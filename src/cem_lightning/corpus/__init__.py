@@ -1,0 +1,1 @@
+"""What is trained on: recipes, assembly, and the streaming DataModule."""

@@ -1,0 +1,1 @@
+"""The round loop: stages, their keys, and the comparison of runs."""

@@ -1,0 +1,81 @@
+"""The whole configuration of an evolution: the packages' settings composed.
+
+Checked by `cem_lightning.config`, which tells every problem at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+
+from cem_lightning.answering.config import AnsweringConfig
+from cem_lightning.corpus.config import RecipeConfig
+from cem_lightning.knowledge.config import KnowledgeConfig
+from cem_lightning.mistakes.config import MistakesConfig
+from cem_lightning.models.config import ModelConfig
+from cem_lightning.questions.config import DataConfig
+from cem_lightning.reporting.config import LoggerConfig
+from cem_lightning.storage.digests import digest_value
+from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
+
+# What may differ between two commands on the same run folder, since no score depends on it.
+_FREE_KEYS = ("rounds", "logger", "action", "runs", "store_dir", "run_dir")
+
+
+class Config(BaseModel):
+    """One evolution, or one action on finished ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[\w.-]+$", description="Names the folder of the run.")
+    seed: NonNegativeInt = Field(description="Seed of everything drawn; the quickstart's seed also "
+                                 "picks the elements asked about.")
+    rounds: NonNegativeInt = Field(description="Rounds of training; 0 is the untrained arm.")
+    model: ModelConfig
+    data: DataConfig
+    knowledge: KnowledgeConfig
+    mistakes: MistakesConfig
+    recipe: RecipeConfig
+    objective: ObjectiveConfig
+    answering: AnsweringConfig
+    trainer: TrainerConfig
+    logger: LoggerConfig
+    action: Literal["run", "compare"] = Field(description="What to do.")
+    runs: tuple[Path, ...] = Field(description="Run folders that action=compare reads.")
+    store_dir: Path = Field(description="Where finished stages are kept.")
+    run_dir: Path | None = Field(description="Folder of this run; null derives it.")
+
+    @property
+    def folder(self) -> Path:
+        """The folder of this run: `run_dir`, or one named by the digest of the config."""
+        if self.run_dir is not None:
+            return self.run_dir
+        return Path("runs") / self.name / digest_value(self.identity(rounds=True))[:12]
+
+    def identity(self, *, rounds: bool = False) -> dict[str, Any]:
+        """The values that make this run what it is, as plain JSON.
+
+        Args:
+            rounds: count the number of rounds among them.
+        """
+        values = self.model_dump(mode="json")
+        for key in _FREE_KEYS:
+            if not (rounds and key == "rounds"):
+                del values[key]
+        del values["model"]["device"]
+        return values
+
+
+def changed_keys(before: Any, after: Any, key: str = "") -> list[str]:
+    """Dotted keys in which two plain configurations differ, with both values."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            line
+            for name in sorted({*before, *after})
+            for line in changed_keys(
+                before.get(name), after.get(name), f"{key}.{name}" if key else name
+            )
+        ]
+    return [] if before == after else [f"{key}: {before!r} there, {after!r} now"]

@@ -1,0 +1,202 @@
+"""The round loop: answer; then collect, acquire, triage, assemble, train, answer; and again.
+
+Says which stage reads what. What is kept and what is run anew is the business of `runner`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cem_lightning.evolution.config import Config
+from cem_lightning.evolution.runner import Runner
+from cem_lightning.questions.pools import Pools
+from cem_lightning.questions.records import Question
+from cem_lightning.storage.store import Part, Result
+
+
+@dataclass
+class Round:
+    """One round: what it asked about, and the results of its stages by name.
+
+    Attributes:
+        mined: the source questions whose mistakes it learns from; none in round 0.
+    """
+
+    number: int
+    mined: tuple[Question, ...] = ()
+    results: dict[str, Result] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> Part | None:
+        """What the round's training left behind; None is the untouched model."""
+        return self.results["train"].part("weights") if "train" in self.results else None
+
+
+@dataclass
+class Course:
+    """How an evolution went: its rounds, and why it stopped early if it did."""
+
+    rounds: list[Round]
+    stopped: str | None = None
+
+
+class Loop:
+    """Runs the rounds of one evolution.
+
+    Args:
+        model: the folder of the untouched model.
+        corpus_digest: digest of the corpus that `acquire` reads by itself.
+        device: kind of the device, which may change the last digits and so enters the keys.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        pools: Pools,
+        model: Part,
+        corpus_digest: str,
+        device: str,
+        runner: Runner,
+    ) -> None:
+        self._config = config
+        self._pools = pools
+        self._stored_pools = runner.put_pools(pools)
+        self._model = model
+        self._runner = runner
+        settings = config.model
+        self._model_settings = {
+            "style": settings.style,
+            "dtype": settings.dtype,
+            "attention": settings.attention,
+            "device": device,
+        }
+        self._knowledge_settings = {
+            **config.knowledge.model_dump(mode="json"),
+            "digest": corpus_digest,
+        }
+
+    def run(self) -> Course:
+        """All rounds, or fewer if nothing is left to learn from."""
+        course = Course([Round(0)])
+        self._answer(course.rounds[0])
+        if self._config.answering.open_book_passages and self._pools.heldout:
+            self._open_book(course.rounds[0])
+        for number in range(1, self._config.rounds + 1):
+            mined = self._pools.slice_for_round(number, self._config.data, self._config.seed)
+            if not mined:
+                course.stopped = f"the source pool is used up after round {number - 1}"
+                break
+            current = Round(number, mined)
+            self._collect(current, course.rounds[-1])
+            record = current.results["collect"].record
+            if record["wrong"] + record["ambiguous"] == 0:
+                course.stopped = f"no mistakes found among the questions of round {number}"
+                break
+            self._train(current, course.rounds)
+            course.rounds.append(current)
+            self._answer(current)
+        return course
+
+    def _answer(self, current: Round) -> None:
+        inputs = {"model": self._model, "pools": self._stored_pools}
+        if current.weights is not None:
+            inputs["weights"] = current.weights
+        answering = self._config.answering.model_dump(
+            mode="json", exclude={"open_book_passages"}
+        ) | {"open_book_passages": 0}
+        settings = {"answering": answering, "model": self._model_settings}
+        self._run(current, "answer", inputs, settings)
+
+    def _open_book(self, current: Round) -> None:
+        settings = {
+            "answering": self._config.answering.model_dump(mode="json"),
+            "knowledge": self._knowledge_settings,
+            "model": self._model_settings,
+        }
+        inputs = {"model": self._model, "pools": self._stored_pools}
+        self._run(current, "open_book", inputs, settings)
+
+    def _collect(self, current: Round, before: Round) -> None:
+        inputs = {
+            "pools": self._stored_pools,
+            "answers": before.results["answer"].part("answers"),
+        }
+        settings = {
+            "mined": [question.id for question in current.mined],
+            "mistakes": self._config.mistakes.model_dump(mode="json"),
+        }
+        self._run(current, "collect", inputs, settings)
+
+    def _train(self, current: Round, earlier: list[Round]) -> None:
+        """From mistakes to new weights: acquire, triage, assemble, train."""
+        config = self._config
+        mistakes = current.results["collect"].part("mistakes.jsonl")
+        self._run(
+            current,
+            "acquire",
+            {"mistakes": mistakes, "pools": self._stored_pools, "model": self._model},
+            {
+                "knowledge": self._knowledge_settings,
+                "seed": config.seed,
+                "model": self._model_settings,
+            },
+        )
+        passages = current.results["acquire"].part("passages.jsonl")
+        self._run(current, "triage", {"mistakes": mistakes, "passages": passages}, {})
+
+        anew = config.trainer.start == "base"
+        read = [*earlier[1:], current] if anew else [current]
+        inputs = {
+            "model": self._model,
+            "pools": self._stored_pools,
+            "answers": earlier[-1].results["answer"].part("answers"),
+        }
+        for each in read:
+            inputs[f"mistakes_{each.number}"] = each.results["collect"].part("mistakes.jsonl")
+            inputs[f"triaged_{each.number}"] = each.results["triage"].part("triaged.jsonl")
+            inputs[f"passages_{each.number}"] = each.results["acquire"].part("passages.jsonl")
+            inputs[f"control_{each.number}"] = each.results["acquire"].part("control.jsonl")
+        recipe = config.recipe.model_dump(mode="json")
+        recipe["tokens"] *= len(read)
+        asked = [question.id for each in [*earlier, current] for question in each.mined]
+        self._run(
+            current,
+            "assemble",
+            inputs,
+            {
+                "asked": sorted(set(asked)),
+                "method": config.answering.method,
+                "model": self._model_settings,
+                "recipe": recipe,
+            },
+        )
+        inputs = {
+            "model": self._model,
+            "examples": current.results["assemble"].part("examples"),
+        }
+        if earlier[-1].weights is not None and not anew:
+            inputs["weights"] = earlier[-1].weights
+        self._run(
+            current,
+            "train",
+            inputs,
+            {
+                "model": self._model_settings,
+                "recipe": recipe,
+                "objective": config.objective.model_dump(mode="json"),
+                "trainer": config.trainer.model_dump(mode="json"),
+                "seed": config.seed,
+            },
+        )
+
+    def _run(
+        self,
+        current: Round,
+        stage: str,
+        inputs: Mapping[str, Part],
+        settings: Mapping[str, Any],
+    ) -> None:
+        title = f"round {current.number} · {stage.replace('_', ' ')}"
+        current.results[stage] = self._runner.run(stage, title, inputs, settings)

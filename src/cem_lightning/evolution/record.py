@@ -1,0 +1,197 @@
+"""What an evolution came to: scores of every round and pool, and stories of mistakes.
+
+Reads the results of the stages; computes nothing that a stage could have kept.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cem_lightning.answering.records import Answer
+from cem_lightning.answering.statistics import transitions, wilson_interval
+from cem_lightning.corpus.config import KINDS
+from cem_lightning.evolution.config import Config
+from cem_lightning.evolution.loop import Course, Round
+from cem_lightning.evolution.stages import POOLS, read_answers, read_mistakes, read_passages
+from cem_lightning.questions.pools import Pools
+from cem_lightning.questions.records import Question
+from cem_lightning.reporting.run_folder import AnswerRow, MistakeStory, RunRecord, StoryPassage
+from cem_lightning.storage.digests import digest_value
+
+UNTRAINED = "untrained"
+
+
+def make_record(config: Config, pools: Pools, course: Course) -> RunRecord:
+    """The record of a finished evolution."""
+    answers = {
+        current.number: {name: _answers(current, "answers", name) for name in POOLS}
+        for current in course.rounds
+    }
+    metrics: dict[str, Any] = {
+        "name": config.name,
+        "arm": config.recipe.name if config.rounds else UNTRAINED,
+        "seed": config.seed,
+        "rounds": [
+            _round_metrics(current, course.rounds, pools, answers) for current in course.rounds
+        ],
+        "peak_memory_bytes": max(
+            result.record["peak_memory_bytes"]
+            for current in course.rounds
+            for result in current.results.values()
+        ),
+    }
+    if course.stopped:
+        metrics["stopped"] = course.stopped
+    return RunRecord(
+        name=config.name,
+        arm=metrics["arm"],
+        seed=config.seed,
+        config=config.identity(rounds=True),
+        metrics=metrics,
+        answers=tuple(_rows(course.rounds, pools, answers)),
+        stories=tuple(
+            story
+            for before, after in zip(course.rounds, course.rounds[1:], strict=False)
+            for story in _stories(after, answers[before.number], answers[after.number])
+        ),
+        curves=[row for current in course.rounds for row in _curves(current)],
+    )
+
+
+def _round_metrics(
+    current: Round,
+    rounds: Sequence[Round],
+    pools: Pools,
+    answers: dict[int, dict[str, dict[str, Answer]]],
+) -> dict[str, Any]:
+    results = current.results
+    values: dict[str, Any] = {
+        "round": current.number,
+        "pools": {
+            name: _pool_metrics(current, name, getattr(pools, name), answers)
+            for name in POOLS
+            if getattr(pools, name)
+        },
+        "tokens": dict.fromkeys(KINDS, 0),
+        "seconds": {stage: result.seconds for stage, result in results.items()},
+        "reused": [stage for stage, result in results.items() if result.reused],
+    }
+    slices = {
+        str(each.number): _accuracy(answers[current.number]["source"], each.mined)
+        for each in rounds
+        if each.mined
+    }
+    values["pools"]["source"]["slices"] = slices
+    if current.weights is not None:
+        values["tokens"] |= results["train"].record["tokens"]
+        values["mistakes"] = {
+            label: results["collect"].record[label] for label in ("wrong", "ambiguous")
+        }
+        values["passages"] = results["acquire"].record["passages"]
+        values["dropped"] = results["acquire"].record["dropped"]
+        values["model"] = current.weights.digest
+    return values
+
+
+def _pool_metrics(
+    current: Round,
+    name: str,
+    questions: Sequence[Question],
+    answers: dict[int, dict[str, dict[str, Answer]]],
+) -> dict[str, Any]:
+    now = answers[current.number][name]
+    ordered = [now[question.id] for question in questions]
+    right = [answer.right for answer in ordered]
+    before = answers.get(current.number - 1, {}).get(name, now)
+    mended, lost = transitions([before[question.id].right for question in questions], right)
+    values: dict[str, Any] = {
+        "n": len(ordered),
+        "accuracy": sum(right) / len(right),
+        "ci95": list(wilson_interval(sum(right), len(right))),
+        "blind_accuracy": None,
+        "mended": mended,
+        "lost": lost,
+        "unparsable": sum(answer.outcome == "unparsable" for answer in ordered),
+        "too_long": sum(answer.outcome == "too_long" for answer in ordered),
+        "digest": digest_value([[each.question, each.log_likelihoods] for each in ordered]),
+    }
+    blind = list(_answers(current, "blind", name).values())
+    if blind:
+        seen = sum(answer.right for answer in blind)
+        values["blind_accuracy"] = seen / len(blind)
+        values["blind_ci95"] = list(wilson_interval(seen, len(blind)))
+    if name == "heldout" and "open_book" in current.results:
+        found = read_answers(current.results["open_book"].folder / "answers.jsonl")
+        values["open_book_accuracy"] = sum(answer.right for answer in found) / len(found)
+    return values
+
+
+def _accuracy(answers: dict[str, Answer], questions: Sequence[Question]) -> float:
+    return sum(answers[question.id].right for question in questions) / len(questions)
+
+
+def _answers(current: Round, form: str, pool: str) -> dict[str, Answer]:
+    """Answers of a round by question id; empty if this form was not asked."""
+    path = current.results["answer"].folder / form / f"{pool}.jsonl"
+    return {each.question: each for each in read_answers(path)} if path.is_file() else {}
+
+
+def _rows(
+    rounds: Sequence[Round], pools: Pools, answers: dict[int, dict[str, dict[str, Answer]]]
+) -> Iterator[AnswerRow]:
+    slices = {question.id: each.number for each in rounds for question in each.mined}
+    for current in rounds:
+        for name in POOLS:
+            blind = _answers(current, "blind", name)
+            for question in getattr(pools, name):
+                answer = answers[current.number][name][question.id]
+                yield AnswerRow(
+                    round=current.number,
+                    pool=name,
+                    question=question.id,
+                    cluster=question.cluster,
+                    kind=question.kind,
+                    prediction=answer.prediction,
+                    outcome=answer.outcome,
+                    right=answer.right,
+                    blind_right=blind[question.id].right if question.id in blind else None,
+                    confidence=answer.confidence,
+                    slice=slices.get(question.id, 0),
+                )
+
+
+def _stories(
+    current: Round, before: dict[str, dict[str, Answer]], after: dict[str, dict[str, Answer]]
+) -> Iterator[MistakeStory]:
+    passages = read_passages(current.results["acquire"].folder / "passages.jsonl")
+    for mistake in read_mistakes(current.results["collect"].folder / "mistakes.jsonl"):
+        question = mistake.question
+        yield MistakeStory(
+            round=current.number,
+            question=question.question,
+            choices=question.choices,
+            gold=question.answer,
+            label=mistake.label,
+            passages=tuple(
+                StoryPassage(each.title, each.text, each.origin)
+                for each in passages
+                if question.id in each.serves
+            ),
+            answer_before=before["source"][question.id].prediction,
+            answer_after=after["source"][question.id].prediction,
+        )
+
+
+def _curves(current: Round) -> Iterator[dict[str, Any]]:
+    """The curve of a round's training, one row a step."""
+    if "train" not in current.results:
+        return
+    path: Path = current.results["train"].folder / "curves.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            yield {"round": current.number} | {
+                key: float(value) for key, value in row.items() if value
+            }

@@ -1,0 +1,113 @@
+"""One evolution from a checked configuration to a run folder with its report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from cem_lightning.errors import UserError
+from cem_lightning.evolution.config import Config, changed_keys
+from cem_lightning.evolution.loop import Loop
+from cem_lightning.evolution.record import make_record
+from cem_lightning.evolution.runner import Runner
+from cem_lightning.progress import Progress
+from cem_lightning.questions.pools import read_pools
+from cem_lightning.storage.atomic import write_json
+from cem_lightning.storage.digests import digest_path
+from cem_lightning.storage.store import Part, Store
+
+_CONFIG = "config.json"
+
+
+def run(config: Config) -> Path:
+    """Run the configured evolution, or continue it, and return its run folder.
+
+    Raises:
+        UserError: if something the user gave cannot be used; nothing half-written is left.
+    """
+    from cem_lightning.knowledge.corpora import read_corpus
+    from cem_lightning.models.loading import device_kind, load_encoder
+    from cem_lightning.models.source import resolve
+    from cem_lightning.reporting.html import write_report
+    from cem_lightning.reporting.progress import make_progress
+    from cem_lightning.reporting.tables import print_run
+
+    pools = read_pools(config.data, config.seed)
+    corpus = read_corpus(config.knowledge)
+    source = resolve(config.model.path)
+    device = device_kind(config.model)
+    if source.is_dir():
+        load_encoder(source, config.model)
+    with _claimed(config) as folder, make_progress() as progress:
+        runner = Runner(Store(config.store_dir), progress)
+        model = _model_part(source, runner)
+        load_encoder(model.path, config.model)
+        course = Loop(config, pools, model, corpus.digest, device, runner).run()
+        record = make_record(config, pools, course)
+        record.write(folder)
+        report = write_report(record, folder)
+        _log(config, record, folder, progress)
+    print_run(record)
+    print(f"report: {report}")
+    return folder
+
+
+def _model_part(source: Path, runner: Runner) -> Part:
+    """The model's folder; a GGUF is converted once and kept."""
+    part = Part(source, digest_path(source))
+    if source.is_dir():
+        return part
+    return runner.run("convert", "convert model", {"file": part}, {}).part("model")
+
+
+@contextmanager
+def _claimed(config: Config) -> Iterator[Path]:
+    """The run folder, for this process alone, with the config that its results come from.
+
+    Raises:
+        UserError: if another process is at work there, or it belongs to another config.
+    """
+    folder = config.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            _refuse_another_config(config, folder / _CONFIG)
+            write_json(folder / _CONFIG, config.model_dump(mode="json"))
+            yield folder
+    except Timeout:
+        raise UserError(
+            f"run_dir: another process is running in {folder}; wait for it, or set another run_dir."
+        ) from None
+
+
+def _refuse_another_config(config: Config, path: Path) -> None:
+    if not path.is_file():
+        return
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        before = Config.model_validate(saved).identity()
+    except ValueError:
+        before = saved
+    differing = changed_keys(before, config.identity())
+    if differing:
+        raise UserError(
+            f"run_dir: {path.parent} holds a run with another configuration "
+            f"({'; '.join(differing)}). Set another run_dir, or leave it out to have one made."
+        )
+
+
+def _log(config: Config, record: object, folder: Path, progress: Progress) -> None:
+    if config.logger.kind == "wandb":
+        from cem_lightning.reporting.wandb_run import log_to_wandb
+
+        log_to_wandb(
+            record,
+            mode=config.logger.mode,
+            project=config.logger.project,
+            group=config.name,
+            folder=folder,
+        )

@@ -1,0 +1,123 @@
+"""Runs a stage, or finds its result in the store; the one way to run a stage at all.
+
+A prepared folder says everything a stage needs (`job.json`), so that the same call serves this
+process and a worker started elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cem_lightning.evolution.stages import POOLS, STAGES, Job
+from cem_lightning.progress import Progress
+from cem_lightning.questions.pools import Pools
+from cem_lightning.storage.atomic import write_json, write_jsonl
+from cem_lightning.storage.store import Part, Result, Store
+
+_JOB = "job.json"
+_LIBRARIES = ("torch", "transformers", "peft", "pytorch-lightning", "tokenizers", "datasets")
+
+
+class Runner:
+    """Runs stages against one store.
+
+    Args:
+        store: where results are kept and found.
+        progress: shows one line per stage.
+    """
+
+    def __init__(self, store: Store, progress: Progress) -> None:
+        self._store = store
+        self._progress = progress
+        self._warned = False
+
+    def run(
+        self, stage: str, title: str, inputs: Mapping[str, Part], config: Mapping[str, Any]
+    ) -> Result:
+        """The result of a stage for these inputs and this part of the configuration.
+
+        The paths of the inputs do not enter the key, only their digests.
+        """
+        definition = STAGES[stage]
+
+        def work(folder: Path) -> dict[str, Any]:
+            paths = {name: str(part.path) for name, part in inputs.items()}
+            write_json(folder / _JOB, {"stage": stage, "inputs": paths, "config": dict(config)})
+            return run_stage(folder, title, self._progress)
+
+        result = self._store.get_or_run(
+            stage,
+            {
+                "version": definition.version,
+                "inputs": {name: part.digest for name, part in inputs.items()},
+                "config": dict(config),
+            },
+            work,
+        )
+        if result.reused:
+            self._progress.reused(title, result.seconds)
+            self._compare_environment(result.record["environment"])
+        return result
+
+    def put_pools(self, pools: Pools) -> Part:
+        """The question pools as files that stages read."""
+
+        def work(folder: Path) -> dict[str, Any]:
+            for name in POOLS:
+                rows = (each.as_dict() for each in getattr(pools, name))
+                write_jsonl(folder / "pools" / f"{name}.jsonl", rows)
+            return {"seconds": 0.0}
+
+        return self._store.get_or_run("pools", {"digest": pools.digest}, work).part("pools")
+
+    def _compare_environment(self, before: Mapping[str, Any]) -> None:
+        """Says once if a reused result was computed by other versions or thread counts."""
+        now = environment()
+        differing = [f"{key} {before.get(key)} then, {now[key]} now"
+                     for key in now if before.get(key) != now[key]]
+        if differing and not self._warned:
+            self._warned = True
+            self._progress.say(
+                "note: reused results come from another environment: " + "; ".join(differing)
+            )
+
+
+def run_stage(folder: Path, title: str, progress: Progress) -> dict[str, Any]:
+    """Runs the stage that `folder` describes, there, and returns its record."""
+    job = json.loads((folder / _JOB).read_text(encoding="utf-8"))
+    inputs = {name: Path(path) for name, path in job["inputs"].items()}
+    start = time.perf_counter()
+    record = STAGES[job["stage"]].run(Job(folder, inputs, job["config"], title, progress))
+    return {
+        **record,
+        "seconds": round(time.perf_counter() - start, 3),
+        "peak_memory_bytes": peak_memory_bytes(),
+        "environment": environment(),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """What may change the last digits of a result without being part of its key."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        **{name: version(name) for name in _LIBRARIES},
+    }
+
+
+def peak_memory_bytes() -> int:
+    """Highest resident memory so far of this process and its finished children, in bytes."""
+    unit = 1 if os.uname().sysname == "Darwin" else 1024
+    return unit * sum(
+        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )

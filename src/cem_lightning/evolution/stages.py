@@ -1,0 +1,284 @@
+"""The stages of an evolution: each reads the inputs it is handed and writes into its own folder.
+
+Which stage follows which is the business of `loop`; when one is run at all, of `runner`. Raise a
+stage's version whenever the same inputs would give another result than before: stored results of
+the old version are then no longer found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cem_lightning.answering.config import AnsweringConfig
+from cem_lightning.answering.records import Answer
+from cem_lightning.corpus.config import RecipeConfig
+from cem_lightning.knowledge.config import KnowledgeConfig
+from cem_lightning.knowledge.records import Passage
+from cem_lightning.mistakes.config import MistakesConfig
+from cem_lightning.mistakes.records import Mistake
+from cem_lightning.models.config import ModelConfig
+from cem_lightning.progress import Progress
+from cem_lightning.questions.pools import Pools
+from cem_lightning.questions.records import Question
+from cem_lightning.questions.wording import Wording
+from cem_lightning.storage.atomic import read_jsonl, write_jsonl
+from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
+
+POOLS = ("source", "heldout", "ood")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a stage is handed.
+
+    Attributes:
+        folder: where it writes.
+        inputs: files and folders of earlier stages, by the role they play here.
+        config: the part of the configuration it reads, as plain values.
+        title: how its line of progress begins.
+    """
+
+    folder: Path
+    inputs: dict[str, Path]
+    config: dict[str, Any]
+    title: str
+    progress: Progress
+
+    def model_config(self) -> ModelConfig:
+        """The model's settings, with its files where this job finds them."""
+        return ModelConfig(path=str(self.inputs["model"]), **self.config["model"])
+
+    def knowledge_config(self) -> KnowledgeConfig:
+        """The settings of retrieval; the corpus' digest is there for the key alone."""
+        values = dict(self.config["knowledge"])
+        del values["digest"]
+        return KnowledgeConfig(**values)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's function, which returns what is to be remembered of it, and its version."""
+
+    run: Callable[[Job], dict[str, Any]]
+    version: int
+
+
+def convert(job: Job) -> dict[str, Any]:
+    """A plain safetensors copy of a GGUF."""
+    from cem_lightning.models.source import convert_gguf
+
+    with job.progress.stage(job.title, total=1) as task:
+        convert_gguf(job.inputs["file"], job.folder / "model")
+        task.advance(1)
+    return {}
+
+
+def answer(job: Job) -> dict[str, Any]:
+    """Every answer of every pool, and of its name-blind form."""
+    from cem_lightning.answering.asking import ask
+    from cem_lightning.models.loading import load_model
+
+    config = AnsweringConfig(**job.config["answering"])
+    pools = read_stored_pools(job.inputs["pools"])
+    forms = (False, True) if config.blind else (False,)
+    with job.progress.stage(job.title, total=len(forms) * sum(len(pool) for _, pool in pools.items()), unit="questions") as task:
+        model = load_model(job.inputs["model"], job.model_config(), job.inputs.get("weights"))
+        for blind in forms:
+            for name, questions in pools.items():
+                answers = ask(model, questions, config, blind=blind, advance=task.advance)
+                folder = job.folder / ("blind" if blind else "answers")
+                write_jsonl(folder / f"{name}.jsonl", (each.as_dict() for each in answers))
+    return {"wording": Wording(config.method).version}
+
+
+def open_book(job: Job) -> dict[str, Any]:
+    """The answers to heldout with retrieved passages in the prompt: what retrieval could give."""
+    from cem_lightning.answering.asking import ask
+    from cem_lightning.knowledge.corpora import read_corpus
+    from cem_lightning.knowledge.open_book import open_book as find_passages
+    from cem_lightning.models.loading import load_model
+
+    config = AnsweringConfig(**job.config["answering"])
+    knowledge = job.knowledge_config()
+    questions = read_stored_pools(job.inputs["pools"]).heldout
+    with job.progress.stage(job.title, total=len(questions), unit="questions") as task:
+        model = load_model(job.inputs["model"], job.model_config())
+        found = find_passages(
+            questions,
+            read_corpus(knowledge),
+            knowledge,
+            config.open_book_passages,
+            _token_counter(model.encoder),
+        )
+        answers = ask(model, questions, config, passages=found, advance=task.advance)
+        write_jsonl(job.folder / "answers.jsonl", (each.as_dict() for each in answers))
+    return {}
+
+
+def collect(job: Job) -> dict[str, Any]:
+    """The mistakes among the answers to this round's questions, with their knowledge points."""
+    from cem_lightning.mistakes.collecting import collect as collect_mistakes
+
+    mined = set(job.config["mined"])
+    source = read_stored_pools(job.inputs["pools"]).source
+    questions = [question for question in source if question.id in mined]
+    answers = read_answers(job.inputs["answers"] / "source.jsonl")
+    with job.progress.stage(job.title, total=len(questions), unit="questions") as task:
+        mistakes = collect_mistakes(questions, answers, MistakesConfig(**job.config["mistakes"]))
+        task.advance(len(questions))
+    write_jsonl(job.folder / "mistakes.jsonl", (each.as_dict() for each in mistakes))
+    labels = [each.label for each in mistakes]
+    return {label: labels.count(label) for label in ("wrong", "ambiguous")}
+
+
+def acquire(job: Job) -> dict[str, Any]:
+    """Passages about the mistakes, as many random ones for control, and what was left out."""
+    from cem_lightning.knowledge.acquire import acquire as acquire_passages
+    from cem_lightning.knowledge.corpora import read_corpus
+    from cem_lightning.models.loading import load_encoder
+
+    mistakes = read_mistakes(job.inputs["mistakes"])
+    config = job.knowledge_config()
+    encoder, _ = load_encoder(job.inputs["model"], job.model_config())
+    with job.progress.stage(job.title, total=len(mistakes), unit="mistakes") as task:
+        acquired = acquire_passages(
+            mistakes,
+            read_corpus(config),
+            read_stored_pools(job.inputs["pools"]),
+            config,
+            job.config["seed"],
+            _token_counter(encoder),
+        )
+        task.advance(len(mistakes))
+    write_jsonl(job.folder / "passages.jsonl", (each.as_dict() for each in acquired.passages))
+    write_jsonl(job.folder / "control.jsonl", (each.as_dict() for each in acquired.control))
+    write_jsonl(job.folder / "dropped.jsonl", (each.as_dict() for each in acquired.dropped))
+    return {"passages": len(acquired.passages), "dropped": acquired.counts}
+
+
+def triage(job: Job) -> dict[str, Any]:
+    """The class of every mistake and its route."""
+    from cem_lightning.mistakes.triage import triage as triage_mistakes
+
+    mistakes = read_mistakes(job.inputs["mistakes"])
+    passages = read_passages(job.inputs["passages"])
+    with job.progress.stage(job.title, total=len(mistakes), unit="mistakes") as task:
+        triaged = triage_mistakes(mistakes, passages)
+        task.advance(len(mistakes))
+    write_jsonl(job.folder / "triaged.jsonl", (each.as_dict() for each in triaged))
+    return {}
+
+
+def assemble(job: Job) -> dict[str, Any]:
+    """The training examples of this round, as an Arrow folder.
+
+    A round that starts from the base model is handed the mistakes of all rounds so far.
+    """
+    from cem_lightning.corpus.arrow import save_examples
+    from cem_lightning.corpus.assemble import assemble as assemble_examples
+    from cem_lightning.knowledge.decontamination import LeakIndex
+    from cem_lightning.models.loading import load_encoder
+
+    rounds = [name.removeprefix("triaged_") for name in job.inputs if name.startswith("triaged_")]
+    pools = read_stored_pools(job.inputs["pools"])
+    asked = set(job.config["asked"])
+    source = job.inputs["answers"] / "source.jsonl"
+    answered_right = {each.question for each in read_answers(source) if each.right}
+    encoder, context = load_encoder(job.inputs["model"], job.model_config())
+    index = LeakIndex(pools)
+    with job.progress.stage(job.title, total=1) as task:
+        assembly = assemble_examples(
+            [each for number in rounds for each in _routed(job, number)],
+            [each for number in rounds for each in read_passages(job.inputs[f"passages_{number}"])],
+            [each for number in rounds for each in read_passages(job.inputs[f"control_{number}"])],
+            [each for each in pools.source if each.id in asked and each.id in answered_right],
+            wording=Wording(job.config["method"]),
+            encoder=encoder,
+            context=context,
+            recipe=RecipeConfig(**job.config["recipe"]),
+            leaks=lambda text: bool(index.find(text)),
+        )
+        save_examples(assembly.examples, job.folder / "examples")
+        task.advance(1)
+    return {"examples": len(assembly.examples), "dropped": assembly.dropped}
+
+
+def train(job: Job) -> dict[str, Any]:
+    """The weights after this round (an adapter or all of them), and the curves."""
+    from cem_lightning.models.loading import load_model
+    from cem_lightning.training.adapters import add_adapter
+    from cem_lightning.training.fit import train as fit
+
+    recipe = RecipeConfig(**job.config["recipe"])
+    config = TrainerConfig(**job.config["trainer"])
+    seed, previous = job.config["seed"], job.inputs.get("weights")
+    with job.progress.stage(job.title, total=recipe.tokens, unit="tokens") as task:
+        if config.lora is None:
+            network = load_model(job.inputs["model"], job.model_config(), previous).network
+        else:
+            base = load_model(job.inputs["model"], job.model_config()).network
+            network = add_adapter(base, config.lora, seed=seed, previous=previous)
+        result = fit(
+            network,
+            job.inputs["examples"],
+            recipe,
+            ObjectiveConfig(**job.config["objective"]),
+            config,
+            seed=seed,
+            folder=job.folder,
+            task=task,
+        )
+    return {"tokens": result.tokens, "steps": result.steps}
+
+
+STAGES: dict[str, Stage] = {
+    "convert": Stage(convert, 1),
+    "answer": Stage(answer, 1),
+    "open_book": Stage(open_book, 1),
+    "collect": Stage(collect, 1),
+    "acquire": Stage(acquire, 1),
+    "triage": Stage(triage, 1),
+    "assemble": Stage(assemble, 1),
+    "train": Stage(train, 1),
+}
+
+
+def read_stored_pools(folder: Path) -> Pools:
+    """The question pools as `runner` has put them into the store."""
+    return Pools(
+        *(tuple(Question.from_dict(row) for row in read_jsonl(folder / f"{name}.jsonl"))
+          for name in POOLS)
+    )
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """Answers that `answer` has written."""
+    return [Answer.from_dict(row) for row in read_jsonl(path)]
+
+
+def read_mistakes(path: Path) -> list[Mistake]:
+    """Mistakes that `collect` has written."""
+    return [Mistake.from_dict(row) for row in read_jsonl(path)]
+
+
+def read_passages(path: Path) -> list[Passage]:
+    """Passages that `acquire` has written."""
+    return [Passage.from_dict(row) for row in read_jsonl(path)]
+
+
+def _routed(job: Job, number: str) -> list[Mistake]:
+    """The mistakes of a round that triage sends to training."""
+    routed = {
+        row["question"]
+        for row in read_jsonl(job.inputs[f"triaged_{number}"])
+        if row["route"] == "passages_and_instructions"
+    }
+    mistakes = read_mistakes(job.inputs[f"mistakes_{number}"])
+    return [each for each in mistakes if each.question.id in routed]
+
+
+def _token_counter(encoder: Any) -> Callable[[str], int]:
+    return lambda text: len(encoder.tokenizer.encode(text, add_special_tokens=False))

@@ -1,0 +1,1 @@
+"""Text about what is not known: corpora, retrieval, cleaning, decontamination."""

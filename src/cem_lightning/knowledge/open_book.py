@@ -1,0 +1,45 @@
+"""Passages for answering a question with an open book: the ceiling of what retrieval could give.
+
+Never used for training: it searches for held-out questions too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cem_lightning.knowledge.bm25 import Bm25, content_words
+from cem_lightning.knowledge.config import KnowledgeConfig
+from cem_lightning.knowledge.corpora import Corpus
+from cem_lightning.knowledge.cutting import cut
+from cem_lightning.questions.records import Question
+
+
+def open_book(
+    questions: Sequence[Question],
+    corpus: Corpus,
+    config: KnowledgeConfig,
+    passages: int,
+    count_tokens: Callable[[str], int],
+) -> dict[str, tuple[str, ...]]:
+    """The best passages for each question's stem, by question id; the answer is not searched for.
+
+    Args:
+        passages: most passages a question.
+        count_tokens: number of the model's tokens in a text.
+    """
+    index = Bm25(corpus.documents)
+    found = {}
+    hits_of = index.search([question.question for question in questions], passages)
+    for question, hits in zip(questions, hits_of, strict=True):
+        weights = {word: index.idf(word) for word in content_words(question.question)}
+
+        def matter(sentence: str, weights: dict[str, float] = weights) -> float:
+            return sum(weights.get(word, 0.0) for word in dict.fromkeys(content_words(sentence)))
+
+        texts = [
+            cut(corpus.documents[hit.position].text, matter, config.passage_tokens, count_tokens)
+            for hit in hits
+            if hit.relevance >= config.min_score
+        ]
+        found[question.id] = tuple(text for text in texts if text)
+    return found

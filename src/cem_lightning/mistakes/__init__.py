@@ -1,0 +1,1 @@
+"""What the model does not know: collecting, knowledge points, triage."""

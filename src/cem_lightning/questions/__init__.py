@@ -1,0 +1,1 @@
+"""What is asked: records, pools, their readers, and the one wording of prompts."""

@@ -1,0 +1,38 @@
+"""One notion of "the same text" and of a word, for duplicates, search and leak checks alike.
+
+Works in any script that separates words by spaces, and in Chinese; it does not stem.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+import regex
+import rjieba
+
+_INVISIBLE = regex.compile(r"\p{Cf}")
+# A point, sign or operator that belongs to a number stays: 3.5 is not 35, nor 2*3 the same as 2/3.
+_SEPARATOR = regex.compile(r"(?!\^|(?<!\p{L})[-.*/](?=\d))[\p{P}\p{Z}\p{C}\p{Sk}]")
+_HAN = regex.compile(r"\p{Han}")
+
+
+def normalised(text: str) -> str:
+    """`text` under NFKC and case folding, without punctuation, words one space apart."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join(_SEPARATOR.sub(" ", _INVISIBLE.sub("", folded)).split())
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of the normalised text in order; runs of Chinese are segmented by jieba."""
+    found: list[str] = []
+    for chunk in normalised(text).split():
+        if _HAN.search(chunk):
+            found.extend(rjieba.cut(chunk))
+        else:
+            found.append(chunk)
+    return tuple(found)
+
+
+def is_chinese(word: str) -> bool:
+    """Whether a word holds a Chinese character, so that no space belongs beside it."""
+    return _HAN.search(word) is not None

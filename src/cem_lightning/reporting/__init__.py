@@ -1,0 +1,1 @@
+"""What a reader sees: tables, the HTML report, comparison, Weights & Biases."""

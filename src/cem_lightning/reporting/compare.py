@@ -1,0 +1,184 @@
+"""Compares arms over seeds: what stands beside what, on a terminal, as JSON and as a page.
+
+How accuracies and differences come about is the business of `contrasts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cem_lightning.errors import UserError
+from cem_lightning.reporting.arms import Clusters, check_pools, label_arms
+from cem_lightning.reporting.contrasts import (
+    MAIN_ARM,
+    Ceiling,
+    Contrast,
+    Row,
+    arm_of,
+    arm_row,
+    ceilings,
+    contrasts,
+    notes,
+    untrained_rows,
+)
+from cem_lightning.reporting.figures import NONE, amount, percent_with_interval, points
+from cem_lightning.reporting.run_folder import RunRecord
+from cem_lightning.reporting.tables import make_console
+from cem_lightning.storage.atomic import write_json, write_text
+
+METHOD = (
+    "Seeds are pooled. [a, b] is a 95% interval: of an accuracy Wilson's at the effective sample "
+    "size of its clusters, of a difference the percentiles of 10,000 resamples of whole clusters, "
+    "paired by seed and question. Intervals speak of other questions of this sort; chance in "
+    "training enters only through the seeds. Nothing is corrected for the number of comparisons."
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything a comparison shows.
+
+    Attributes:
+        seeds: of all runs.
+        rows: accuracies by pool, round 0 first.
+        contrasts: the main arm minus every other one.
+        notes: what a reader must know before taking a difference at face value.
+    """
+
+    seeds: tuple[int, ...]
+    rows: tuple[Row, ...]
+    contrasts: tuple[Contrast, ...]
+    ceilings: tuple[Ceiling, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def pools(self) -> list[str]:
+        """The pools in the order of the rows."""
+        return list(dict.fromkeys(row.pool for row in self.rows))
+
+
+def compare(runs: Sequence[RunRecord]) -> Comparison:
+    """Compare finished runs.
+
+    Raises:
+        UserError: no runs, the same run twice, or runs of a seed that were asked other questions.
+    """
+    if not runs:
+        raise UserError("runs: there is nothing to compare; name the folders of finished runs.")
+    arms = label_arms(runs)
+    pools = check_pools(runs)
+    clusters = Clusters(runs)
+    rows: list[Row] = []
+    for pool in pools:
+        rows += untrained_rows(arms, pool, clusters)
+        for arm, records in arms.items():
+            asked = {seed: each for seed, each in records.items() if pool in each.pools}
+            last = max((each.last_round for each in asked.values()), default=0)
+            for number in range(1, last + 1):
+                reached = {seed: e for seed, e in asked.items() if e.last_round >= number}
+                rows.append(arm_row(arm, reached, number, pool, clusters))
+    made = [
+        contrast
+        for arm, records in arms.items()
+        if arm_of(records) == MAIN_ARM
+        for contrast in contrasts(arm, arms, pools, clusters)
+    ]
+    return Comparison(
+        seeds=tuple(sorted({run.seed for run in runs})),
+        rows=tuple(rows),
+        contrasts=tuple(made),
+        ceilings=tuple(ceilings(runs, pools)),
+        notes=tuple(notes(arms, made)),
+    )
+
+
+def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
+    """Print the tables of a comparison."""
+    (console or make_console()).print(comparison_tables(comparison))
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> Path:
+    """Write ``comparison.json`` and ``comparison.html``, and return the page's path."""
+    from cem_lightning.reporting.html import comparison_page
+
+    write_json(folder / "comparison.json", as_json(comparison))
+    page = folder / "comparison.html"
+    write_text(page, comparison_page(comparison))
+    return page
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as plain values; shares are 0 to 1, seeds are keys as text."""
+    values = asdict(comparison)
+    for entry in (*values["rows"], *values["contrasts"]):
+        entry["by_seed"] = {str(seed): each for seed, each in entry["by_seed"].items()}
+    return values | {"method": METHOD}
+
+
+def comparison_tables(comparison: Comparison) -> RenderableType:
+    """Everything the terminal shows of a comparison, at most 100 columns wide."""
+    seeds = ", ".join(map(str, comparison.seeds))
+    parts: list[RenderableType] = [Text(f"\nComparison · seeds {seeds}\n", "bold")]
+    for pool in comparison.pools:
+        parts += [Text(f"\n{pool}\n", "bold"), _accuracies(comparison, pool)]
+    heading = f"\n{MAIN_ARM} minus every other arm, in points\n"
+    parts.append(Text(heading, "bold"))
+    if comparison.contrasts:
+        parts.append(_differences(comparison))
+    else:
+        parts.append(Text(f"There is no other trained arm beside {MAIN_ARM} on the same seeds."))
+    parts += [Text(f"\nNote: {note}", "yellow") for note in comparison.notes]
+    return Group(*parts, Text(f"\n{METHOD}", "dim"))
+
+
+def _accuracies(comparison: Comparison, pool: str) -> Table:
+    table = _table()
+    table.add_column("arm", overflow="fold", max_width=30)
+    for heading in ("round", "n", "accuracy", "blind", "minus untrained", "tokens"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in comparison.rows:
+        if row.pool == pool:
+            table.add_row(
+                Text(row.arm, "bold" if row.arm.startswith(MAIN_ARM) else ""),
+                str(row.round),
+                str(row.n),
+                percent_with_interval(row.accuracy, row.ci95),
+                percent_with_interval(row.blind_accuracy, row.blind_ci95),
+                points(row.gain),
+                amount(row.tokens) if row.tokens else NONE,
+            )
+    for ceiling in comparison.ceilings:
+        if ceiling.pool == pool:
+            share = percent_with_interval(ceiling.accuracy, ceiling.ci95)
+            table.add_row(Text("open book", "italic"), NONE, str(ceiling.n), share, NONE, NONE, NONE)
+    return table
+
+
+def _differences(comparison: Comparison) -> Table:
+    table = _table()
+    table.add_column("difference", overflow="fold", max_width=44)
+    for heading in ("pool", "round", "n", "clusters", "points", ""):
+        table.add_column(heading, justify="left" if heading in ("pool", "") else "right")
+    for each in comparison.contrasts:
+        table.add_row(
+            Text(f"{each.arm} − {each.other}", "bold" if each.best_single else ""),
+            each.pool,
+            str(each.round),
+            str(each.difference.n),
+            str(each.difference.clusters),
+            Text(points(each.difference), "bold" if each.best_single else ""),
+            "best single" if each.best_single else "",
+        )
+    return table
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)

@@ -1,0 +1,224 @@
+"""The record of one finished evolution and the files it is kept in.
+
+Computes no score: whoever ran the evolution hands them in, and every view of it starts here.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from cem_lightning.errors import UserError
+from cem_lightning.storage.atomic import write_bytes, write_json, write_jsonl, write_text
+
+POOLS = ("heldout", "source", "ood")  # in the order of what a reader asks first
+
+
+@dataclass(frozen=True)
+class AnswerRow:
+    """One answer of one round.
+
+    Attributes:
+        round: 0 before any training.
+        pool: "source", "heldout" or "ood".
+        question: the question's id.
+        cluster: questions of one cluster are resampled together.
+        kind: the relation asked for.
+        prediction: position of the choice taken; None if unparsable or too long.
+        outcome: "right", "wrong", "unparsable" or "too_long".
+        right: whether the outcome is "right".
+        blind_right: the same with the subject masked; None if it was not asked so.
+        confidence: probability of the prediction among the choices, 0 to 1.
+        slice: which round's slice of the source pool the question belongs to; 0 outside of it.
+    """
+
+    round: int
+    pool: str
+    question: str
+    cluster: str
+    kind: str
+    prediction: int | None
+    outcome: str
+    right: bool
+    blind_right: bool | None
+    confidence: float
+    slice: int = 0
+
+
+@dataclass(frozen=True)
+class StoryPassage:
+    """A passage that was fetched for a mistake."""
+
+    title: str
+    text: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class MistakeStory:
+    """What became of one mistake: what was fetched for it, and how the answer changed.
+
+    Attributes:
+        round: the round that collected it, 1 for the first.
+        question: the stem as it was asked.
+        gold: position of the right choice.
+        label: "wrong" or "ambiguous".
+        answer_before: position of the choice taken before that round's training; None if none.
+        answer_after: the same after it.
+    """
+
+    round: int
+    question: str
+    choices: tuple[str, ...]
+    gold: int
+    label: str
+    passages: tuple[StoryPassage, ...]
+    answer_before: int | None
+    answer_after: int | None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything a reader may want to see of a finished evolution.
+
+    Attributes:
+        name: the name of the run, unique among the runs of an experiment.
+        arm: the recipe's name ("cem", "cpt_only", ...).
+        seed: of the run.
+        config: the composed configuration as plain values.
+        metrics: the documented layout of ``metrics.json``.
+        answers: every round's answer to every question, in a stable order.
+        stories: what became of the collected mistakes.
+        curves: rows of the training log with "round", "step" and numbers; no empty values.
+    """
+
+    name: str
+    arm: str
+    seed: int
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    answers: tuple[AnswerRow, ...]
+    stories: tuple[MistakeStory, ...]
+    curves: list[dict[str, Any]]
+
+    @property
+    def rounds(self) -> list[dict[str, Any]]:
+        """Per-round part of the metrics, round 0 first."""
+        return list(self.metrics["rounds"])
+
+    @property
+    def last_round(self) -> int:
+        """Number of the last finished round; 0 if nothing was trained."""
+        return len(self.metrics["rounds"]) - 1
+
+    @property
+    def pools(self) -> list[str]:
+        """Names of the pools asked, heldout first."""
+        present = self.metrics["rounds"][0]["pools"]
+        return sorted(present, key=lambda pool: (pool not in POOLS, (*POOLS, pool).index(pool)))
+
+    def answered(self, round_: int, pool: str) -> dict[str, AnswerRow]:
+        """The answers of one round to one pool by question id."""
+        return {
+            row.question: row for row in self.answers if row.round == round_ and row.pool == pool
+        }
+
+    def tokens_until(self, round_: int) -> int:
+        """Tokens trained on in all rounds up to and with this one."""
+        return sum(sum(each["tokens"].values()) for each in self.rounds[: round_ + 1])
+
+    def write(self, folder: Path) -> None:
+        """Write the four files; ``metrics.json`` comes last and marks the run as finished."""
+        write_bytes(folder / "answers.parquet", _answers_to_parquet(self.answers))
+        write_jsonl(folder / "mistakes.jsonl", (asdict(story) for story in self.stories))
+        write_text(folder / "curves.csv", _curves_to_csv(self.curves))
+        identity = {"name": self.name, "arm": self.arm, "seed": self.seed}
+        write_json(folder / "metrics.json", self.metrics | identity | {"config": self.config})
+
+    @classmethod
+    def read(cls, folder: Path) -> RunRecord:
+        """The record kept in `folder`.
+
+        Raises:
+            UserError: the folder is not that of a finished run.
+        """
+        try:
+            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+            config = metrics.pop("config")
+            lines = (folder / "mistakes.jsonl").read_text(encoding="utf-8").split("\n")
+            return cls(
+                name=metrics["name"],
+                arm=metrics["arm"],
+                seed=metrics["seed"],
+                config=config,
+                metrics=metrics,
+                answers=_answers_from_parquet((folder / "answers.parquet").read_bytes()),
+                stories=tuple(_story(json.loads(line)) for line in lines if line),
+                curves=_curves_from_csv((folder / "curves.csv").read_text(encoding="utf-8")),
+            )
+        except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+            reason = (
+                f"{error}" if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            )
+            raise UserError(
+                f"{folder} is not the folder of a finished run ({reason}). Give a folder in which "
+                "a run has ended, or give the run's command again to finish it."
+            ) from error
+
+
+def _answers_to_parquet(answers: Sequence[AnswerRow]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {"int": pa.int32(), "float": pa.float64(), "str": pa.string(), "bool": pa.bool_()}
+    schema = pa.schema(
+        [(each.name, types[str(each.type).removesuffix(" | None")]) for each in fields(AnswerRow)]
+    )
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([asdict(row) for row in answers], schema=schema), buffer)
+    return buffer.getvalue()
+
+
+def _answers_from_parquet(data: bytes) -> tuple[AnswerRow, ...]:
+    import pyarrow.parquet as pq
+
+    return tuple(AnswerRow(**row) for row in pq.read_table(io.BytesIO(data)).to_pylist())
+
+
+def _story(values: Mapping[str, Any]) -> MistakeStory:
+    passages = tuple(StoryPassage(**each) for each in values["passages"])
+    return MistakeStory(
+        **{**values, "choices": tuple(values["choices"]), "passages": passages},
+    )
+
+
+def _curves_to_csv(curves: Sequence[Mapping[str, Any]]) -> str:
+    columns = list(dict.fromkeys(name for row in curves for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(curves)
+    return text.getvalue()
+
+
+def _curves_from_csv(text: str) -> list[dict[str, Any]]:
+    return [
+        {name: _number(value) for name, value in row.items() if value != ""}
+        for row in csv.DictReader(io.StringIO(text))
+    ]
+
+
+def _number(text: str) -> int | float | str:
+    for convert in (int, float):
+        try:
+            value = convert(text)
+        except ValueError:
+            continue
+        return value if math.isfinite(value) else text
+    return text

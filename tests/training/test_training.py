@@ -1,0 +1,234 @@
+"""A whole run: its invariants, what it leaves behind, and how it fails."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from cem_lightning.corpus.config import KINDS
+from cem_lightning.corpus.datamodule import CorpusDataModule
+from cem_lightning.corpus.examples import Example
+from cem_lightning.errors import UserError
+from cem_lightning.training.adapters import ADAPTER_WEIGHTS, add_adapter
+from cem_lightning.training.config import LoraSettings
+from cem_lightning.training.fit import TrainResult, train
+from tests.tiny import tiny_model
+from tests.training.cases import (
+    LORA,
+    OBJECTIVE,
+    RECIPE,
+    VOCABULARY,
+    examples,
+    examples_folder,
+    settings,
+)
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.notes: list[str] = []
+
+    def advance(self, amount: float = 1, *, note: str = "") -> None:
+        self.tokens += int(amount)
+        self.notes.append(note)
+
+
+def run(
+    folder: Path,
+    corpus: Path,
+    *,
+    lora: LoraSettings | None = None,
+    task: Listener | None = None,
+    network: Any = None,
+    **changes: Any,
+) -> tuple[Any, TrainResult]:
+    """Train a tiny model, with the global random state deliberately in the way."""
+    if network is None:
+        network = tiny_model("qwen2", vocabulary=VOCABULARY)
+    torch.manual_seed(len(str(folder)))
+    if lora is not None:
+        network = add_adapter(network, lora, seed=1)
+    config = settings(lora=lora, **changes)
+    result = train(network, corpus, RECIPE, OBJECTIVE, config, seed=1, folder=folder, task=task)
+    return network, result
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return examples_folder(tmp_path / "examples")
+
+
+def largest_difference(one: Any, other: Any) -> float:
+    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    return max(float((left - right).abs().max().detach()) for left, right in pairs)
+
+
+@pytest.mark.invariant
+@pytest.mark.parametrize("lora", [None, LORA])
+def test_a_batch_of_eight_is_eight_batches_of_one(
+    tmp_path: Path, corpus: Path, lora: LoraSettings | None
+) -> None:
+    data = CorpusDataModule(corpus, RECIPE, seed=1, batch=8, micro_batch=8)
+    assert data.steps >= 3
+    assert len(data.order) % 8, "the last window must be partial"
+    start = tiny_model("qwen2", vocabulary=VOCABULARY)
+    whole, _ = run(tmp_path / "a", corpus, lora=lora, micro_batch=8)
+    single, _ = run(tmp_path / "b", corpus, lora=lora, micro_batch=1)
+    threes, _ = run(tmp_path / "c", corpus, lora=lora, micro_batch=3)
+    assert largest_difference(whole, single) <= 1e-6
+    assert largest_difference(whole, threes) <= 1e-6
+    if lora is None:
+        assert largest_difference(whole, start) > 1e-4, "it has trained"
+
+
+@pytest.mark.invariant
+@pytest.mark.parametrize("dropout", [None, 0.3])
+def test_the_same_seed_gives_the_same_bits(
+    tmp_path: Path, corpus: Path, dropout: float | None
+) -> None:
+    lora = None if dropout is None else LORA.model_copy(update={"dropout": dropout})
+    one, first = run(tmp_path / "one", corpus, lora=lora)
+    torch.rand(3)
+    two, second = run(tmp_path / "another", corpus, lora=lora)
+    assert largest_difference(one, two) == 0
+    name = "model.safetensors" if lora is None else ADAPTER_WEIGHTS
+    assert (first.weights / name).read_bytes() == (second.weights / name).read_bytes()
+
+
+def test_training_leaves_the_random_state_and_flags_as_they_were(
+    tmp_path: Path, corpus: Path
+) -> None:
+    network = tiny_model(vocabulary=VOCABULARY)
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    train(network, corpus, RECIPE, OBJECTIVE, settings(), seed=1, folder=tmp_path / "run")
+    assert torch.equal(torch.rand(2), expected)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not network.training
+    assert all(weight.grad is None for weight in network.parameters())
+
+
+def test_a_run_leaves_weights_curves_and_counts(tmp_path: Path, corpus: Path) -> None:
+    task = Listener()
+    network, result = run(tmp_path / "run", corpus, task=task)
+    data = CorpusDataModule(corpus, RECIPE, seed=1, batch=8, micro_batch=8)
+    assert set(result.tokens) == set(KINDS)
+    assert sum(result.tokens.values()) == data.tokens == task.tokens
+    assert result.tokens["extractive"] == 0
+    assert result.steps == data.steps == len(task.notes)
+    assert task.notes[0].startswith("loss ")
+    assert sorted(each.name for each in (tmp_path / "run").iterdir()) == ["curves.csv", "weights"]
+
+    with result.curves.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == list(range(1, result.steps + 1))
+    assert int(float(rows[-1]["tokens"])) == data.tokens
+    assert float(rows[-1]["seconds"]) <= result.seconds
+    for row in rows:
+        assert float(row["learning_rate"]) > 0
+        logged = [kind for kind in KINDS if row.get(f"loss/{kind}")]
+        assert logged, "a kind that a step did not read has no loss there"
+        for kind in logged:
+            perplexity = float(row[f"perplexity/{kind}"])
+            assert math.isclose(perplexity, math.exp(float(row[f"loss/{kind}"])), rel_tol=1e-6)
+    loaded = AutoModelForCausalLM.from_pretrained(result.weights)
+    assert largest_difference(loaded, network) == 0
+
+
+@pytest.mark.invariant
+def test_the_logged_loss_is_the_weighted_sum_over_the_tokens_of_the_step(
+    tmp_path: Path, corpus: Path
+) -> None:
+    """Against a plain computation over the whole first step, without any of the module's code."""
+    network = tiny_model("qwen2", vocabulary=VOCABULARY)
+    made = examples()
+    data = CorpusDataModule(corpus, RECIPE, seed=1, batch=8, micro_batch=8)
+    total, count = 0.0, 0
+    for at in data.order[:8]:
+        ids = torch.tensor([made[at].ids])
+        scores = network(ids).logits[0].log_softmax(-1).detach()
+        for place in range(1, len(made[at].ids)):
+            if made[at].supervised[place]:
+                weight = 0.5 if made[at].kind == "passage" else 1.0
+                total -= weight * float(scores[place - 1, ids[0, place]])
+                count += 1
+    _, result = run(tmp_path / "run", corpus, micro_batch=3)
+    with result.curves.open() as file:
+        logged = float(next(csv.DictReader(file))["loss"])
+    assert math.isclose(logged, total / count, rel_tol=1e-5)
+
+
+def test_an_adapter_is_saved_without_the_base_and_can_be_continued(
+    tmp_path: Path, corpus: Path
+) -> None:
+    base = tiny_model("qwen2", vocabulary=VOCABULARY)
+    first, result = run(tmp_path / "one", corpus, lora=LORA)
+    saved = load_file(result.weights / ADAPTER_WEIGHTS)
+    assert saved
+    assert all("lora_" in name for name in saved)
+    assert sorted(each.name for each in result.weights.iterdir()) == [
+        "adapter_config.json", ADAPTER_WEIGHTS,
+    ]  # fmt: skip
+    for name, weight in first.named_parameters():
+        if "lora_" not in name:
+            plain = name.removeprefix("base_model.model.").replace(".base_layer", "")
+            assert torch.equal(weight, base.get_parameter(plain)), f"{name} was frozen"
+
+    again = add_adapter(base, LORA, seed=9, previous=result.weights)
+    assert largest_difference(again, first) == 0
+    train(again, corpus, RECIPE, OBJECTIVE, settings(lora=LORA), seed=2, folder=tmp_path / "two")
+    assert largest_difference(again, first) > 1e-4
+
+
+def test_another_rank_than_the_adapter_has_is_refused(tmp_path: Path, corpus: Path) -> None:
+    _, result = run(tmp_path / "one", corpus, lora=LORA)
+    other = LORA.model_copy(update={"rank": 8})
+    with pytest.raises(UserError, match=r"trainer\.lora\.rank is 8, .* has 4"):
+        add_adapter(tiny_model("qwen2", vocabulary=VOCABULARY), other, seed=1,
+                    previous=result.weights)  # fmt: skip
+
+
+def test_unknown_target_modules_are_refused() -> None:
+    lora = LORA.model_copy(update={"target_modules": ["q_prj"]})
+    with pytest.raises(UserError, match=r"trainer\.lora\.target_modules: \['q_prj'\]"):
+        add_adapter(tiny_model(vocabulary=VOCABULARY), lora, seed=1)
+
+
+def test_a_loss_that_is_not_a_number_stops_before_it_spoils_anything(
+    tmp_path: Path, corpus: Path
+) -> None:
+    network = tiny_model(vocabulary=VOCABULARY)
+    with torch.no_grad():
+        network.model.norm.weight[3] = math.nan
+    before = [weight.detach().clone() for weight in network.parameters()]
+    with pytest.raises(UserError, match=r"loss is nan at step 1 of \d+.*trainer\.learning_rate"):
+        run(tmp_path / "run", corpus, network=network)
+    assert list((tmp_path / "run").iterdir()) == []
+    for weight, kept in zip(network.parameters(), before, strict=True):
+        assert torch.equal(weight.nan_to_num(7.0), kept.nan_to_num(7.0))
+
+
+def test_a_diverging_run_is_stopped(tmp_path: Path, corpus: Path) -> None:
+    with pytest.raises(UserError, match=r"is (nan|inf) at step \d+"):
+        run(tmp_path / "run", corpus, learning_rate=1e30, batch=1, warmup_fraction=0.0)
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_zero_supervised_tokens_are_refused_with_counts(tmp_path: Path) -> None:
+    blank = tuple(
+        Example(kind, (1, 2, 3, 4), (True, False, False, False))
+        for kind in ("passage", "normative", "review")
+    )
+    folder = examples_folder(tmp_path / "blank", blank)
+    with pytest.raises(UserError, match=r"step 1: no supervised tokens \(passage: 0 of \d+ tokens"):
+        run(tmp_path / "run", folder)
+    assert list((tmp_path / "run").iterdir()) == []
