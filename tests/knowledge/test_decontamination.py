@@ -42,6 +42,7 @@ def index() -> LeakIndex:
         question("short", "Who isolated radium?", "Curie", "Davy", "Hahn"),
         question("gap", "The symbol of tungsten is ____.", "W", "Tu", "Wo", "Tg"),
         question("true", "Which of these is true?", "Ice floats on water.", "Ice sinks."),
+        question("true too", "Which of these is true?", "Sand is wet.", "Sand is dry."),
     ]
     ood = (question("capital", "What is the capital of Peru?", "Lima", "Quito", "La Paz", "Bogota"),)
     return LeakIndex(Pools(tuple(pools["source"]), tuple(pools["heldout"]), ood))
@@ -103,6 +104,7 @@ def test_a_text_that_states_the_fact_is_no_leak(index: LeakIndex, text: str) -> 
         "In which year did scientists find uranium for the first time?",
         "What do people mainly use tin for?",
         "Which of these is true? Ice is blue.",
+        "Is the symbol of tungsten known?",
     ],
 )
 def test_other_questions_of_the_same_form_are_no_leak(index: LeakIndex, text: str) -> None:
@@ -162,7 +164,8 @@ def test_empty_and_odd_questions_do_no_harm() -> None:
 
 @pytest.mark.skipif(not MMLU.exists(), reason="MMLU is not at hand")
 def test_real_questions_planted_in_real_text() -> None:
-    rows = [row for path in sorted(MMLU.glob("high_*.csv")) for row in csv.reader(path.open())]
+    files = [path for path in sorted(MMLU.glob("high_*.csv")) if "history" not in path.name]
+    rows = [row for path in files for row in csv.reader(path.open())]
     draw = random.Random("plants")
     draw.shuffle(rows)
     pool = [question(str(at), row[0], *dict.fromkeys(row[1:5])) for at, row in enumerate(rows[:300])]

@@ -1,16 +1,21 @@
-"""The course of the learning rate, and what decays."""
+"""Settings, the course of the learning rate, what decays, what a checkpoint would hold."""
 
 from __future__ import annotations
 
+import io
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from cem_lightning.training.config import ObjectiveConfig
+from cem_lightning.training.module import MixedObjective
 from cem_lightning.training.optimizer import adamw, rate_factor
 from tests.tiny import tiny_model
-from tests.training.cases import settings
+from tests.training.cases import LORA, OBJECTIVE, settings
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
@@ -50,3 +55,21 @@ def test_weights_of_kinds_default_to_one() -> None:
     assert (objective.weight("passage"), objective.weight("review")) == (0.5, 1.0)
     with pytest.raises(ValidationError):
         ObjectiveConfig.model_validate({"weights": {"passages": 1.0}})
+
+
+def test_settings_can_be_checked_without_torch() -> None:
+    program = (
+        "import sys, cem_lightning.corpus.config, cem_lightning.training.config\n"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'datasets')))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_hyperparameters_load_without_trusting_the_file() -> None:
+    module = MixedObjective(tiny_model(vocabulary=64), OBJECTIVE, settings(lora=LORA), steps=3)
+    file = io.BytesIO()
+    torch.save(dict(module.hparams), file)
+    file.seek(0)
+    loaded = torch.load(file, weights_only=True)
+    assert loaded["trainer"]["lora"]["rank"] == 4
+    assert loaded["steps"] == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,9 @@ def test_an_adapter_is_saved_without_the_base_and_can_be_continued(
     assert sorted(each.name for each in result.weights.iterdir()) == [
         "adapter_config.json", ADAPTER_WEIGHTS,
     ]  # fmt: skip
+    config = json.loads((result.weights / "adapter_config.json").read_text())
+    assert config["target_modules"] == sorted(config["target_modules"])
+    assert str(tmp_path) not in str(config)
     for name, weight in first.named_parameters():
         if "lora_" not in name:
             plain = name.removeprefix("base_model.model.").replace(".base_layer", "")

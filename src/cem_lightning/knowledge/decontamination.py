@@ -20,7 +20,7 @@ LONG = 13
 RUN = 8
 RUN_SHARE = 0.5
 COVERED = 0.8
-SHORTEST, LONGEST = 5, 60
+ASKED, SHORTEST, LONGEST = 3, 5, 60
 TEMPLATE_COUNT, TEMPLATE_SHARE, COMMON_SHARE = 5, 0.01, 0.1
 
 Rule = Literal["13-gram", "longest run", "same question", "reworded question"]
@@ -169,16 +169,19 @@ class LeakIndex:
         """Where the text holds most of a stem in order, as the question rather than the fact.
 
         A statement with its gap filled in is the fact; with the gap, a question mark or the wrong
-        choices it is the question. So is a stem of at least five words that itself asks.
+        choices it is the question. So is a stem of at least five words that itself asks; one of
+        fewer than three is told from a statement by its choices only.
         """
         item = self._guarded[number]
         allowed = max(1, int((1 - COVERED) * len(item.stem) + 1e-9))
+        listed = held.choices(item.question)
+        if len(item.stem) < ASKED and not listed:
+            return None
         distinct = dict.fromkeys(item.stem)
         if sum(word not in held.words for word in distinct) > allowed:
             return None
         if item.generic and not held.gold(item.question):
             return None
-        listed = held.choices(item.question)
         for place in aligned(item.stem, tokens.words, allowed, item.rarest):
             if not (listed or place.end in tokens.asked):
                 gap = GAP in tokens.words[place.start : place.end]

@@ -18,14 +18,20 @@ _HAN = regex.compile(r"\p{Han}")
 
 def normalised(text: str) -> str:
     """`text` under NFKC and case folding, without punctuation, words one space apart."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return " ".join(_SEPARATOR.sub(" ", _INVISIBLE.sub("", folded)).split())
+    folded = text.casefold()
+    if not text.isascii():
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+        folded = _INVISIBLE.sub("", folded)
+    return " ".join(_SEPARATOR.sub(" ", folded).split())
 
 
 def words(text: str) -> tuple[str, ...]:
     """The words of the normalised text in order; runs of Chinese are segmented by jieba."""
+    chunks = normalised(text).split()
+    if text.isascii():
+        return tuple(chunks)
     found: list[str] = []
-    for chunk in normalised(text).split():
+    for chunk in chunks:
         if _HAN.search(chunk):
             found.extend(rjieba.cut(chunk))
         else:
@@ -35,4 +41,4 @@ def words(text: str) -> tuple[str, ...]:
 
 def is_chinese(word: str) -> bool:
     """Whether a word holds a Chinese character, so that no space belongs beside it."""
-    return _HAN.search(word) is not None
+    return not word.isascii() and _HAN.search(word) is not None

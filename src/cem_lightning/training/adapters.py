@@ -6,6 +6,7 @@ An adapter folder never holds a weight of the frozen base.
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,9 @@ def add_adapter(
         previous: folder of the adapter to continue.
 
     Raises:
-        UserError: if the earlier adapter has another rank or other targets than configured, or
-            there are no modules of the configured names.
+        UserError: if the earlier adapter has another rank or scale than configured, or there are
+            no modules of the configured names.
     """
-    if previous is not None:
-        _refuse_another_shape(previous, lora)
-        return PeftModel.from_pretrained(network, previous, is_trainable=True)
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.rank,
@@ -43,8 +41,13 @@ def add_adapter(
         lora_dropout=lora.dropout,
         target_modules=lora.target_modules,
     )
-    with isolate_rng():
+    with isolate_rng(), warnings.catch_warnings():
+        # peft still asks for it by its old name
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.* is deprecated")
         torch.manual_seed(seed)
+        if previous is not None:
+            _refuse_another_shape(previous, lora)
+            return PeftModel.from_pretrained(network, previous, config=config, is_trainable=True)
         try:
             return get_peft_model(network, config)
         except ValueError as error:
@@ -60,7 +63,7 @@ def save_weights(network: Any, folder: Path) -> None:
         # "auto" would ask the hub whether the vocabulary has grown; ours never does
         network.save_pretrained(str(folder), save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # peft's unfilled template of a model card
-        _sort_lists(folder / "adapter_config.json")
+        _make_reproducible(folder / "adapter_config.json")
     else:
         network.save_pretrained(folder)
 
@@ -82,10 +85,15 @@ def _refuse_another_shape(previous: Path, lora: LoraSettings) -> None:
         )
 
 
-def _sort_lists(path: Path) -> None:
-    """peft writes its sets in the order of their hashes, which change from process to process."""
-    values = json.loads(path.read_text())
+def _make_reproducible(path: Path) -> None:
+    """Keep from an adapter's configuration what differs between equal runs.
+
+    peft writes its sets in the order of their hashes, which change from process to process, and
+    the folder the base model was loaded from, which changes from machine to machine.
+    """
+    values = json.loads(path.read_text(encoding="utf-8"))
     for key in ("target_modules", "exclude_modules", "modules_to_save"):
         if isinstance(values.get(key), list):
             values[key] = sorted(values[key])
-    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+    values["base_model_name_or_path"] = None
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")

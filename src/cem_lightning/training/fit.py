@@ -139,6 +139,8 @@ def _quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            # Lightning 2.6 and torch 2.13 disagree on the name of an internal type
+            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
             yield
     finally:
         log.setLevel(level)

@@ -33,7 +33,7 @@ def selected_logits(network: Any, micro: MicroBatch) -> Tensor:
 
     The rows are picked at the door of the output head, within the model's own forward pass: what
     a model does to its logits (Gemma's soft-capping, Granite's scaling) is done to these too, and
-    transformers before 5.4 has no argument that selects rows per sequence.
+    transformers 5.3 has no argument that selects rows for each sequence on its own.
 
     Raises:
         UserError: if the model does not send its hidden states through its output head.
