@@ -66,7 +66,11 @@ def make_workspace(folder: Path) -> Workspace:
         name = f"the {('gruk', 'wimp', 'sorn', 'pell', 'tove', 'drim', 'quib', 'larn')[number]}"
         facts = {
             "colour": (COLOURS, f"What colour is {name}?", f"{name} is {COLOURS[number]}."),
-            "town": (TOWNS, f"In which town does {name} live?", f"{name} lives in {TOWNS[number]}."),
+            "town": (
+                TOWNS,
+                f"In which town does {name} live?",
+                f"{name} lives in {TOWNS[number]}.",
+            ),
             "age": (
                 tuple(str(20 + each) for each in range(8)),
                 f"How many years does {name} live?",

@@ -107,6 +107,7 @@ class CompareJobs(Callback):
                 print(f"no comparison: {error}", file=sys.stderr)
         failed = {path: job for path, job in jobs.items() if "error" in job}
         for path, job in failed.items():
-            print(f"failed: {' '.join(job['overrides'])}: see {path / 'error.log'}", file=sys.stderr)
+            overrides = " ".join(job["overrides"])
+            print(f"failed: {overrides}: see {path / 'error.log'}", file=sys.stderr)
         if failed:
             sys.exit(1)

@@ -93,7 +93,9 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
         return _models(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
         return [model for each in get_args(annotation) for model in _models(each)]
-    return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+    return (
+        [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+    )
 
 
 def _has_tag(model: type[BaseModel], tag: str | int) -> bool:

@@ -48,8 +48,10 @@ def test_help_and_the_config_come_before_anything_heavy(tmp_path: Path) -> None:
     for arguments in ("'--help'", "'+experiment=quickstart', '--cfg', 'job', '--resolve'"):
         done = subprocess.run(
             [sys.executable, "-c", probe.format(arguments)],
-            cwd=tmp_path, capture_output=True, text=True,
-        )  # fmt: skip
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr
 
 
@@ -66,9 +68,14 @@ def test_a_run_prints_its_table_and_the_path_of_the_report(workspace: Workspace)
 def test_a_sweep_compares_its_jobs_and_survives_one_that_fails(workspace: Workspace) -> None:
     done = command(
         "-m",
-        *workspace.overrides("rounds=1", "recipe=cem,cpt_only",
-                             "trainer.learning_rate=1e-3,1e30", "trainer.max_gradient_norm=1e30",
-                             "trainer.warmup_fraction=0", "run_dir=out"),  # fmt: skip
+        *workspace.overrides(
+            "rounds=1",
+            "recipe=cem,cpt_only",
+            "trainer.learning_rate=1e-3,1e30",
+            "trainer.max_gradient_norm=1e30",
+            "trainer.warmup_fraction=0",
+            "run_dir=out",
+        ),
         folder=workspace.folder,
         expect=1,
     )
@@ -88,8 +95,9 @@ def test_rounds_swept_train_each_round_once(workspace: Workspace) -> None:
 
 def test_compare_by_hand(workspace: Workspace) -> None:
     for rounds in ("0", "1"):
-        command(*workspace.overrides(f"rounds={rounds}", f"run_dir=r{rounds}"),
-                folder=workspace.folder)  # fmt: skip
+        command(
+            *workspace.overrides(f"rounds={rounds}", f"run_dir=r{rounds}"), folder=workspace.folder
+        )
     done = command("action=compare", "runs=[r0,r1]", "run_dir=both", folder=workspace.folder)
     assert "untrained" in done.stdout
     assert (workspace.folder / "both" / "comparison.html").is_file()
@@ -126,8 +134,9 @@ def test_bad_input_ends_with_one_paragraph_and_nothing_half_written(
     bad.write_text((workspace.folder / "source.jsonl").read_text())
     rewrite(bad, answer="mauve")
     code = 1 if overrides[0].startswith("trainer") else 2  # Hydra itself refuses an unknown key
-    done = command(*workspace.overrides(*overrides, "run_dir=out"), folder=workspace.folder,
-                   expect=code)  # fmt: skip
+    done = command(
+        *workspace.overrides(*overrides, "run_dir=out"), folder=workspace.folder, expect=code
+    )
     for each in expected:
         assert each in done.stderr
     assert "Traceback" not in done.stderr

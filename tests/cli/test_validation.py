@@ -32,8 +32,9 @@ def test_every_recipe_fits_every_experiment_at_the_same_tokens(name: str, recipe
     assert config.recipe.tokens == compose_config(f"+experiment={name}").recipe.tokens
 
 
-@pytest.mark.parametrize("group", ["model", "data", "knowledge", "recipe", "objective",
-                                   "answering", "trainer", "logger"])  # fmt: skip
+@pytest.mark.parametrize(
+    "group", ["model", "data", "knowledge", "recipe", "objective", "answering", "trainer", "logger"]
+)
 def test_every_option_of_every_group_composes(group: str) -> None:
     options = sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
     assert options

@@ -35,8 +35,17 @@ def test_two_rounds_leave_the_documented_metrics_and_a_report(workspace: Workspa
     for each in found["rounds"]:
         assert set(each["pools"]) == {"source", "heldout", "ood"}
         for pool in each["pools"].values():
-            assert {"n", "accuracy", "ci95", "blind_accuracy", "mended", "lost", "unparsable",
-                    "too_long", "digest"} <= set(pool)  # fmt: skip
+            assert {
+                "n",
+                "accuracy",
+                "ci95",
+                "blind_accuracy",
+                "mended",
+                "lost",
+                "unparsable",
+                "too_long",
+                "digest",
+            } <= set(pool)
             assert pool["ci95"][0] <= pool["accuracy"] <= pool["ci95"][1]
         assert set(each["tokens"]) == {"passage", "normative", "extractive", "review", "general"}
         assert "answer" in each["seconds"]
@@ -58,9 +67,14 @@ def test_net_change_is_mended_minus_lost(workspace: Workspace) -> None:
 def test_the_same_command_twice_gives_the_same_digits(workspace: Workspace) -> None:
     first = scores(run(workspace.config("rounds=1")))
     again = scores(
-        run(workspace.config("rounds=1", f"store_dir={workspace.folder / 'other'}",
-                             f"run_dir={workspace.folder / 'again'}"))
-    )  # fmt: skip
+        run(
+            workspace.config(
+                "rounds=1",
+                f"store_dir={workspace.folder / 'other'}",
+                f"run_dir={workspace.folder / 'again'}",
+            )
+        )
+    )
     assert again == first
 
 
@@ -84,8 +98,14 @@ def test_another_learning_rate_runs_training_and_what_follows(workspace: Workspa
 
 def test_arms_share_the_baseline_and_one_retrieval(workspace: Workspace) -> None:
     for recipe in ("cem", "cpt_only", "random_passages"):
-        run(workspace.config("rounds=1", f"recipe={recipe}", "recipe.tokens=1500",
-                             f"run_dir={workspace.folder / recipe}"))  # fmt: skip
+        run(
+            workspace.config(
+                "rounds=1",
+                f"recipe={recipe}",
+                "recipe.tokens=1500",
+                f"run_dir={workspace.folder / recipe}",
+            )
+        )
     counts = {stage: stage_count(workspace, stage) for stage in ("acquire", "train", "answer")}
     assert counts == {"acquire": 1, "train": 3, "answer": 4}
 
@@ -113,8 +133,11 @@ def test_zero_rounds_is_the_untrained_arm(workspace: Workspace) -> None:
 
 def test_letters_and_extract_run_too(workspace: Workspace) -> None:
     for method in ("letters", "extract"):
-        folder = run(workspace.config("rounds=1", f"answering={method}",
-                                      f"run_dir={workspace.folder / method}"))  # fmt: skip
+        folder = run(
+            workspace.config(
+                "rounds=1", f"answering={method}", f"run_dir={workspace.folder / method}"
+            )
+        )
         pool = scores(folder)[0]["heldout"]
         if method == "extract":  # a random model never writes the form
             assert pool["unparsable"] == pool["n"]
@@ -146,8 +169,11 @@ def test_no_mistakes_is_a_success_that_says_so(
     for row in rows:  # whatever the model chooses becomes right
         row["answer"] = chosen[row["id"]]
     write_rows(path, rows)
-    folder = run(workspace.config("rounds=2", "mistakes.ambiguous_below=0",
-                                  f"run_dir={workspace.folder / 'knowing'}"))  # fmt: skip
+    folder = run(
+        workspace.config(
+            "rounds=2", "mistakes.ambiguous_below=0", f"run_dir={workspace.folder / 'knowing'}"
+        )
+    )
     assert "no mistakes found" in metrics(folder)["stopped"]
     assert "no mistakes found" in capsys.readouterr().out
     assert stage_count(workspace, "train") == 0
@@ -161,8 +187,14 @@ def test_another_configuration_in_the_same_folder_is_refused(workspace: Workspac
 
 def test_nan_leaves_the_store_whole(workspace: Workspace) -> None:
     with pytest.raises(UserError, match=r"trainer\.learning_rate"):
-        run(workspace.config("rounds=1", "trainer.learning_rate=1e30",
-                             "trainer.warmup_fraction=0", "trainer.max_gradient_norm=1e30"))  # fmt: skip
+        run(
+            workspace.config(
+                "rounds=1",
+                "trainer.learning_rate=1e30",
+                "trainer.warmup_fraction=0",
+                "trainer.max_gradient_norm=1e30",
+            )
+        )
     assert stage_count(workspace, "train") == 0
     assert not list((workspace.folder / "store" / "train").glob(".*.work"))
     assert stage_count(workspace, "assemble") == 1
@@ -185,8 +217,9 @@ def test_held_out_questions_never_reach_the_corpus(workspace: Workspace) -> None
             {"text": question.question.replace("does", "will") + f" {question.gold}"},
         ]
     write_rows(path, rows)
-    folder = run(workspace.config("rounds=1", "knowledge.leak_threshold=1.0",
-                                  "knowledge.passages=8"))  # fmt: skip
+    folder = run(
+        workspace.config("rounds=1", "knowledge.leak_threshold=1.0", "knowledge.passages=8")
+    )
     (passages,) = (workspace.folder / "store" / "acquire").glob("*/passages.jsonl")
     kept = [json.loads(line) for line in passages.read_text().splitlines()]
     numbers = {int(each["document"].split(":")[1]) for each in kept}

@@ -185,7 +185,10 @@ def test_a_hundred_mistakes_and_a_thousand_documents_take_less_than_a_second() -
         for at in range(1000)
         for gas in (GASES[at % 6],)
     )
-    pools = Pools(tuple(question(gas) for gas in GASES), tuple(map(question, FILLER[:30])))
+    held = tuple(
+        question(str(at), "In which year did king {} cross the Rhine?") for at in range(30)
+    )
+    pools = Pools(tuple(question(gas) for gas in GASES), held)
     asked = [mistake(GASES[at % 6]) for at in range(100)]
     corpus = Corpus(documents(*texts))
     config = CONFIG.model_copy(update={"passages": 4, "passage_tokens": 60})

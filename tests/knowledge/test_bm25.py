@@ -57,7 +57,9 @@ def test_titles_are_searched_and_case_and_width_do_not_matter() -> None:
 
 
 def test_chinese_is_searched_by_word() -> None:
-    index = Bm25(documents("他来到北京清华大学学习化学。", "氦是最轻的惰性气体。", "上海是一座城市。"))
+    index = Bm25(
+        documents("他来到北京清华大学学习化学。", "氦是最轻的惰性气体。", "上海是一座城市。")
+    )
     found = index.search(["惰性气体是什么", "清华大学"], 5)
     assert [[hit.position for hit in hits] for hits in found] == [[1], [0]]
 

@@ -12,7 +12,6 @@ def count(text: str) -> int:
     return len(text.split())
 
 
-
 def helium(sentence: str) -> float:
     return 2.0 * ("Helium" in sentence) + ("Balloons" in sentence)
 

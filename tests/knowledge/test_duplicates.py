@@ -33,7 +33,9 @@ def test_the_same_fact_in_other_words_survives() -> None:
         "Helium was discovered by Pierre Janssen in 1868.",
         "The discoverer of helium is Pierre Janssen, who found it in 1868.",
     )
-    assert wordings.find("Credit for the discovery of helium in 1868 goes to Pierre Janssen.") is None
+    assert (
+        wordings.find("Credit for the discovery of helium in 1868 goes to Pierre Janssen.") is None
+    )
 
 
 def test_the_similarity_is_jaccard_of_five_word_runs() -> None:

@@ -99,7 +99,9 @@ def test_fresh_rounds_share_nothing_cover_all_and_then_end() -> None:
 
 
 def test_every_slice_covers_the_clusters_evenly() -> None:
-    pools = Pools(many(10, 8) + tuple(replace(q, id=f"big{q.id}", cluster="big") for q in many(1, 40)))
+    pools = Pools(
+        many(10, 8) + tuple(replace(q, id=f"big{q.id}", cluster="big") for q in many(1, 40))
+    )
     config = JsonlData(reader="jsonl", source=Path("-"), slice=30)
     for seed in range(1, 6):
         for number in (1, 2, 3, 4):

@@ -74,13 +74,13 @@ def test_killed_at_a_stage_boundary(
 
 
 @pytest.mark.invariant
-def test_killed_in_the_middle_of_training(
-    workspace: Workspace, uninterrupted: list[Any]
-) -> None:
+def test_killed_in_the_middle_of_training(workspace: Workspace, uninterrupted: list[Any]) -> None:
     from cem_lightning.training.callbacks import Curves
 
     def arm(patch: pytest.MonkeyPatch) -> None:
-        def rigged(self: Curves, trainer: Any, module: Any, outputs: Any, batch: Any, at: int) -> None:
+        def rigged(
+            self: Curves, trainer: Any, module: Any, outputs: Any, batch: Any, at: int
+        ) -> None:
             if at == 1:
                 die()
 
@@ -106,12 +106,15 @@ def test_killed_while_the_run_folder_is_written(
 
 
 @pytest.mark.invariant
-def test_killed_from_outside_at_any_moment(
-    workspace: Workspace, uninterrupted: list[Any]
-) -> None:
+def test_killed_from_outside_at_any_moment(workspace: Workspace, uninterrupted: list[Any]) -> None:
     """The real command, killed again and again, a little later each time."""
-    command = [sys.executable, "-m", "cem_lightning", *workspace.overrides("rounds=2"),
-               f"run_dir={workspace.folder / 'run'}"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "cem_lightning",
+        *workspace.overrides("rounds=2"),
+        f"run_dir={workspace.folder / 'run'}",
+    ]
     for patience in (9.0, 11.0, 13.0):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(patience)

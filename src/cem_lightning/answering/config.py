@@ -17,7 +17,7 @@ class AnsweringConfig(BaseModel):
         "generate the paper's two-part answer and parse it."
     )
     normalise: Literal["sum", "token", "byte"] = Field(
-        description="What a choice's log-likelihood is divided by: nothing, its tokens or its bytes."
+        description="What a log-likelihood is divided by: nothing, its tokens or its bytes."
     )
     blind: bool = Field(
         description="Also ask every question with its subject masked (name-blind accuracy)."

@@ -30,8 +30,10 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[\w.-]+$", description="Names the folder of the run.")
-    seed: NonNegativeInt = Field(description="Seed of everything drawn; the quickstart's seed also "
-                                 "picks the elements asked about.")
+    seed: NonNegativeInt = Field(
+        description="Seed of everything drawn; the quickstart's seed also "
+        "picks the elements asked about."
+    )
     rounds: NonNegativeInt = Field(description="Rounds of training; 0 is the untrained arm.")
     model: ModelConfig
     data: DataConfig

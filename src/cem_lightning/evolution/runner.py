@@ -81,8 +81,11 @@ class Runner:
     def _compare_environment(self, before: Mapping[str, Any]) -> None:
         """Says once if a reused result was computed by other versions or thread counts."""
         now = environment()
-        differing = [f"{key} {before.get(key)} then, {now[key]} now"
-                     for key in now if before.get(key) != now[key]]
+        differing = [
+            f"{key} {before.get(key)} then, {now[key]} now"
+            for key in now
+            if before.get(key) != now[key]
+        ]
         if differing and not self._warned:
             self._warned = True
             self._progress.say(
@@ -119,5 +122,6 @@ def peak_memory_bytes() -> int:
     """Highest resident memory so far of this process and its finished children, in bytes."""
     unit = 1 if os.uname().sysname == "Darwin" else 1024
     return unit * sum(
-        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )

@@ -84,7 +84,9 @@ def answer(job: Job) -> dict[str, Any]:
     config = AnsweringConfig(**job.config["answering"])
     pools = read_stored_pools(job.inputs["pools"])
     forms = (False, True) if config.blind else (False,)
-    with job.progress.stage(job.title, total=len(forms) * sum(len(pool) for _, pool in pools.items()), unit="questions") as task:
+    with job.progress.stage(
+        job.title, total=len(forms) * sum(len(pool) for _, pool in pools.items()), unit="questions"
+    ) as task:
         model = load_model(job.inputs["model"], job.model_config(), job.inputs.get("weights"))
         for blind in forms:
             for name, questions in pools.items():
@@ -249,8 +251,10 @@ STAGES: dict[str, Stage] = {
 def read_stored_pools(folder: Path) -> Pools:
     """The question pools as `runner` has put them into the store."""
     return Pools(
-        *(tuple(Question.from_dict(row) for row in read_jsonl(folder / f"{name}.jsonl"))
-          for name in POOLS)
+        *(
+            tuple(Question.from_dict(row) for row in read_jsonl(folder / f"{name}.jsonl"))
+            for name in POOLS
+        )
     )
 
 

@@ -182,7 +182,7 @@ class _Filters:
         return new
 
     def control(self, tokens: int, seed: int) -> tuple[tuple[Passage, ...], int]:
-        """Passages cut at random places of documents not found, until `tokens` is nearly reached."""
+        """Passages cut at random places of documents not found, up to about `tokens`."""
         draw = random.Random(f"{seed}:control")
         order = [each for each in self._documents if each.id not in self._found]
         draw.shuffle(order)
@@ -213,9 +213,7 @@ class _Filters:
         question = mistake.question.id if mistake else ""
         self.dropped.append(Dropped(document.id, question, reason, detail, text))
 
-    def _cut(
-        self, document: Document, score: Callable[[str], float], budget: int
-    ) -> str:
+    def _cut(self, document: Document, score: Callable[[str], float], budget: int) -> str:
         return cut(document.text, score, budget, self._count_tokens)
 
     def _leaked(self, text: str) -> tuple[str, ...]:

@@ -16,8 +16,8 @@ GAP = "____"
 
 _GAP = re.compile(r"_{2,}|[(（]\s*[)）]")
 _END = re.compile(r"([?？])|[!！。；\n]|[.:;](?=\s|$)")
-_ASKING = frozenset(
-    "who whom whose what which when where why how is are was were do does did can could".split()
+_ASKING = re.compile(
+    r"(who|whom|whose|what|which|when|where|why|how|is|are|was|were|do|does|did|can|could)\b"
 )
 _ASKING_CHINESE = re.compile("什么|哪|谁|几|多少|为何|如何|怎|吗|是否|下列|以下")
 
@@ -71,7 +71,7 @@ def tokens_of(text: str) -> Tokens:
             asked.append(len(found))
     interrogative = bool(asked) or (
         GAP not in found
-        and (found[:1] != [] and found[0] in _ASKING or bool(_ASKING_CHINESE.search(text)))
+        and bool(_ASKING.match(" ".join(found[:1])) or _ASKING_CHINESE.search(text))
     )
     return Tokens(tuple(found), tuple(ends), frozenset(asked), interrogative)
 

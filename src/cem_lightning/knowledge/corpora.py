@@ -50,9 +50,10 @@ def read_corpus(config: KnowledgeConfig) -> Corpus:
     elif path.exists():
         documents, problems = _from_jsonl(path)
     else:
+        hint = nearest(config.corpus, ["elements"])
         raise UserError(
-            f"knowledge.corpus: {config.corpus} does not exist{nearest(config.corpus, ['elements'])}"
-            "; give 'elements', a JSONL file or a folder of .txt and .md files."
+            f"knowledge.corpus: {config.corpus} does not exist{hint}; give 'elements', a JSONL file "
+            "or a folder of .txt and .md files."
         )
     if problems:
         refuse("The corpus", problems)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from itertools import chain, zip_longest
+from itertools import chain, pairwise, zip_longest
 
 from bm25s.stopwords import STOPWORDS_CHINESE, STOPWORDS_EN_PLUS
 
@@ -61,6 +61,6 @@ def _runs(tokens: tuple[str, ...]) -> list[tuple[str, ...]]:
 def _joined(phrase: tuple[str, ...]) -> str:
     """Words as they are written: apart, but for Chinese."""
     text = phrase[0]
-    for before, word in zip(phrase, phrase[1:], strict=False):
+    for before, word in pairwise(phrase):
         text += word if is_chinese(before) and is_chinese(word) else f" {word}"
     return text

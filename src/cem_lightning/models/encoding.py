@@ -52,7 +52,7 @@ class Encoder:
         self._end = self._end_of_turn()
 
     def text(self, text: str) -> Encoded:
-        """A whole text for continual pre-training: every token supervised, closed by the end of text.
+        """A whole text for continual pre-training: every token supervised, the end of text too.
 
         Control tokens written in the text are read as plain characters.
         """

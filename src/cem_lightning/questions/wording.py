@@ -61,7 +61,8 @@ class Wording:
         if self.method == "letters":
             parts.append("Answer with the letter only.")
         if self.method == "extract":
-            parts.append('Answer in the form "The answer is A. ... The complete answer is that: ..."')
+            form = "The answer is A. ... The complete answer is that: ..."
+            parts.append(f'Answer in the form "{form}"')
         return "\n\n".join(parts)
 
     def response(self, question: Question, index: int) -> str:
