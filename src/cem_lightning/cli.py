@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import logging
 import os
 import sys
 import traceback
@@ -80,6 +81,8 @@ def _act(values: dict[str, Any]) -> Path:
     """Carries out the config's action and returns the folder with its results."""
     from cem_lightning.config import validate
 
+    # its notes on building an index would stand between our lines
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
     config = validate(values)
     if config.action == "compare":
         from cem_lightning.evolution.comparison import compare_runs

@@ -81,11 +81,17 @@ def test_a_sweep_compares_its_jobs_and_survives_one_that_fails(workspace: Worksp
     )
     assert "cpt_only" in done.stdout
     assert "trainer.learning_rate" in done.stderr
-    jobs = sorted((workspace.folder / "out").iterdir())
-    assert [each.name for each in jobs if (each / "metrics.json").is_file()] == ["0", "2"]
     (sweep,) = (workspace.folder / "runs" / ".sweeps").glob("*/*")
     assert (sweep / "comparison.html").is_file()
-    assert "Traceback" in (sweep / "1" / "error.log").read_text()
+    jobs = {path.parent: json.loads(path.read_text()) for path in sweep.glob("*/job.json")}
+    assert len(jobs) == 4
+    for path, job in jobs.items():
+        finished = workspace.folder / "out" / path.name / "metrics.json"
+        if "trainer.learning_rate=1e30" in job["overrides"]:
+            assert "Traceback" in (path / "error.log").read_text()
+            assert not finished.exists()
+        else:
+            assert finished.is_file()
 
 
 def test_rounds_swept_train_each_round_once(workspace: Workspace) -> None:

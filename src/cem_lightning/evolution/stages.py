@@ -70,9 +70,8 @@ def convert(job: Job) -> dict[str, Any]:
     """A plain safetensors copy of a GGUF."""
     from cem_lightning.models.source import convert_gguf
 
-    with job.progress.stage(job.title, total=1) as task:
+    with job.progress.stage(job.title):
         convert_gguf(job.inputs["file"], job.folder / "model")
-        task.advance(1)
     return {}
 
 
@@ -84,9 +83,9 @@ def answer(job: Job) -> dict[str, Any]:
     config = AnsweringConfig(**job.config["answering"])
     pools = read_stored_pools(job.inputs["pools"])
     forms = (False, True) if config.blind else (False,)
-    with job.progress.stage(
-        job.title, total=len(forms) * sum(len(pool) for _, pool in pools.items()), unit="questions"
-    ) as task:
+    asked = [each for _, pool in pools.items() for each in pool]
+    total = len(asked) + (sum(each.blind is not None for each in asked) if config.blind else 0)
+    with job.progress.stage(job.title, total=total, unit="questions") as task:
         model = load_model(job.inputs["model"], job.model_config(), job.inputs.get("weights"))
         for blind in forms:
             for name, questions in pools.items():
@@ -191,7 +190,7 @@ def assemble(job: Job) -> dict[str, Any]:
     answered_right = {each.question for each in read_answers(source) if each.right}
     encoder, context = load_encoder(job.inputs["model"], job.model_config())
     index = LeakIndex(pools)
-    with job.progress.stage(job.title, total=1) as task:
+    with job.progress.stage(job.title):
         assembly = assemble_examples(
             [each for number in rounds for each in _routed(job, number)],
             [each for number in rounds for each in read_passages(job.inputs[f"passages_{number}"])],
@@ -204,7 +203,6 @@ def assemble(job: Job) -> dict[str, Any]:
             leaks=lambda text: bool(index.find(text)),
         )
         save_examples(assembly.examples, job.folder / "examples")
-        task.advance(1)
     return {"examples": len(assembly.examples), "dropped": assembly.dropped}
 
 

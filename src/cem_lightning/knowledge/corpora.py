@@ -52,8 +52,8 @@ def read_corpus(config: KnowledgeConfig) -> Corpus:
     else:
         hint = nearest(config.corpus, ["elements"])
         raise UserError(
-            f"knowledge.corpus: {config.corpus} does not exist{hint}; give 'elements', a JSONL file "
-            "or a folder of .txt and .md files."
+            f"knowledge.corpus: {config.corpus} does not exist{hint}; give 'elements', a JSONL "
+            "file or a folder of .txt and .md files."
         )
     if problems:
         refuse("The corpus", problems)

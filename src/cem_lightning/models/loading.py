@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, logging
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from cem_lightning.errors import UserError
 from cem_lightning.models.config import ModelConfig
 from cem_lightning.models.encoding import Encoder
+from cem_lightning.models.source import quiet_loading
 
 _ADAPTER = "adapter_config.json"
 
@@ -46,7 +47,7 @@ def device_kind(config: ModelConfig) -> str:
 
 def load_encoder(folder: Path, config: ModelConfig) -> tuple[Encoder, int]:
     """The encoder of the model in `folder`, and its context in tokens, without its weights."""
-    with _quiet():
+    with quiet_loading():
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder)
             settings = AutoConfig.from_pretrained(folder)
@@ -67,7 +68,7 @@ def load_model(folder: Path, config: ModelConfig, weights: Path | None = None) -
     """
     encoder, context = load_encoder(folder, config)
     adapter = weights is not None and (weights / _ADAPTER).is_file()
-    with _quiet():
+    with quiet_loading():
         network = AutoModelForCausalLM.from_pretrained(
             folder if adapter or weights is None else weights,
             dtype=getattr(torch, config.dtype),
@@ -78,13 +79,3 @@ def load_model(folder: Path, config: ModelConfig, weights: Path | None = None) -
 
             network = PeftModel.from_pretrained(network, weights).merge_and_unload()
     return LanguageModel(network.to(device_kind(config)).eval(), encoder, context)
-
-
-class _quiet:
-    """transformers' own loading bars would break our one line per stage."""
-
-    def __enter__(self) -> None:
-        logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        logging.enable_progress_bar()

@@ -6,6 +6,8 @@ Loads no weights except to convert them.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +90,26 @@ def convert_gguf(file: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     names = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
-    tokenizer = AutoTokenizer.from_pretrained(**names)
-    model: Any = AutoModelForCausalLM.from_pretrained(**names, dtype=torch.float32)
-    # transformers refuses to save what it loaded from a GGUF until it forgets where it came from
-    del model.config.quantization_config
-    model.hf_quantizer = None
-    model.is_quantized = False
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with quiet_loading():
+        tokenizer = AutoTokenizer.from_pretrained(**names)
+        model: Any = AutoModelForCausalLM.from_pretrained(**names, dtype=torch.float32)
+        # transformers does not save what it loaded from a GGUF until it forgets where it came from
+        del model.config.quantization_config
+        model.hf_quantizer = None
+        model.is_quantized = False
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Without transformers' own bars, which would break our one line per stage."""
+    from transformers import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
