@@ -54,12 +54,12 @@ def ask(
         batch_tokens=config.batch_tokens,
         advance=advance if config.method != "extract" else lambda _: None,
     )
-    texts = [""] * len(asked)
+    texts: list[str | None] = [""] * len(asked)
     if config.method == "extract":
         texts = _generate(model, prompts, config, advance)
     answers = []
     for question, score, text in zip(asked, scores, texts, strict=True):
-        if score is None:
+        if score is None or text is None:
             answers.append(Answer(question.id, (), (), None, "too_long"))
             continue
         sums, tokens = score
@@ -108,15 +108,15 @@ def _generate(
     prompts: Sequence[str],
     config: AnsweringConfig,
     advance: Callable[[int], None],
-) -> list[str]:
-    """Greedy responses; "" where the prompt leaves no room in the context."""
+) -> list[str | None]:
+    """Greedy responses; None where the prompt leaves no room for one in the context."""
     tokenizer = model.encoder.tokenizer
     encoded = [model.encoder.prompt(prompt) for prompt in prompts]
     room = model.context - config.response_tokens
     fitting = [index for index, ids in enumerate(encoded) if len(ids) <= room]
     advance(len(prompts) - len(fitting))
     fitting.sort(key=lambda index: (-len(encoded[index]), index))
-    texts = [""] * len(prompts)
+    texts: list[str | None] = [None] * len(prompts)
     padding = tokenizer.eos_token_id
     while fitting:
         longest = len(encoded[fitting[0]]) + config.response_tokens

@@ -41,7 +41,7 @@ def read_corpus(config: KnowledgeConfig) -> Corpus:
             be used.
     """
     if config.corpus == "elements":
-        from cem_lightning.questions import elements
+        from cem_lightning.knowledge import elements
 
         return Corpus(tuple(elements.documents()))
     path = Path(config.corpus).expanduser()

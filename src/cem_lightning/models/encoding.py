@@ -13,6 +13,8 @@ from cem_lightning.errors import UserError
 
 Style = Literal["chat", "plain"]
 
+_PLACEHOLDER = "\ue000"  # of Unicode's private use, so that no template says it
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -49,6 +51,7 @@ class Encoder:
         first = tokenizer.encode("a")[:1]
         self._begin = first if first == [tokenizer.bos_token_id] else []
         self._lead = " " if style == "plain" else ""
+        self._controls = _control_tokens(tokenizer)
         self._end = self._end_of_turn()
 
     def text(self, text: str) -> Encoded:
@@ -68,28 +71,30 @@ class Encoder:
 
         A token may span the join, so `prompt(prompt)` need not be a prefix of them.
         """
-        return self._encode_turns(prompt, self._lead + response.strip())
+        return self._encode_turns(prompt, response)
 
     def exchange(self, prompt: str, response: str) -> Encoded:
         """A prompt and its response; the response and its end of turn are supervised."""
-        ids = self._encode_turns(prompt, self._lead + response.strip() + self._end)
-        if ids[-1] not in self.tokenizer.all_special_ids:
+        ids = self._encode_turns(prompt, response, self._end)
+        if ids[-1] not in self._controls.values():
             ids = (*ids, self.tokenizer.eos_token_id)
         start = common_prefix(self.prompt(prompt), ids)
         return Encoded(ids, tuple(position >= start for position in range(len(ids))))
 
-    def _encode_turns(self, prompt: str, response: str) -> tuple[int, ...]:
-        """The ids of the rendered prompt followed by `response` as it stands."""
-        prompt = prompt.strip()
-        rendered = self._render(prompt) + response
-        if not any(token in prompt for token in self.tokenizer.all_special_tokens):
-            ids = self._encode(rendered, control=True)
+    def _encode_turns(self, prompt: str, response: str, end: str = "") -> tuple[int, ...]:
+        """The ids of the rendered prompt, of `response`, and of `end` as it stands."""
+        prompt, response = prompt.strip(), response.strip()
+        response = self._lead + response if response else ""
+        if not any(token in text for text in (prompt, response) for token in self._controls):
+            ids = self._encode(self._render(prompt) + response + end, control=True)
         else:  # control tokens that somebody wrote into a question or passage stay plain text
-            before, _, after = rendered.partition(prompt)
+            before, after = self._render(_PLACEHOLDER).split(_PLACEHOLDER)
             ids = [
                 *self._encode(before, control=True),
                 *self._encode(prompt, control=False),
                 *self._encode(after, control=True),
+                *self._encode(response, control=False),
+                *self._encode(end, control=True),
             ]
         begin = [] if self._begin and ids[0] == self._begin[0] else self._begin
         return (*begin, *ids)
@@ -121,6 +126,14 @@ class Encoder:
         return list(
             self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not control)
         )
+
+
+def _control_tokens(tokenizer: Any) -> dict[str, int]:
+    """Text and id of every control token, also of those that the tokenizer gives no role."""
+    added = tokenizer.added_tokens_decoder.items()
+    return dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)) | {
+        token.content: id for id, token in added if token.special
+    }
 
 
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:

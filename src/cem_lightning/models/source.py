@@ -58,7 +58,11 @@ def _in_package(path: str) -> Path:
 
 def _from_hub(path: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+    )
 
     wanted = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
     try:
@@ -68,7 +72,7 @@ def _from_hub(path: str) -> Path:
             f"model.path: {path} is gated. Accept its licence on its hub page, then log in with: "
             "hf auth login"
         ) from error
-    except RepositoryNotFoundError as error:
+    except (RepositoryNotFoundError, HFValidationError) as error:
         raise UserError(
             f"model.path: there is neither a folder nor a hub repository {path!r}. Check the "
             "spelling; for a private repository log in with: hf auth login"
@@ -85,14 +89,24 @@ def convert_gguf(file: Path, folder: Path) -> None:
     """Dequantise a GGUF into a plain float32 safetensors model with its tokenizer.
 
     Reading a GGUF takes tens of seconds, the converted copy less than one.
+
+    Raises:
+        UserError: if the file is no GGUF of an architecture that transformers can dequantise.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     names = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     with quiet_loading():
-        tokenizer = AutoTokenizer.from_pretrained(**names)
-        model: Any = AutoModelForCausalLM.from_pretrained(**names, dtype=torch.float32)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(**names)
+            model: Any = AutoModelForCausalLM.from_pretrained(**names, dtype=torch.float32)
+        except Exception as error:  # the readers raise what they like for a damaged file
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(" .:")
+            raise UserError(
+                f"model.path: {file} cannot be read as a GGUF model: {reason}. Fetch the file "
+                "again, or give a folder with safetensors weights."
+            ) from error
         # transformers does not save what it loaded from a GGUF until it forgets where it came from
         del model.config.quantization_config
         model.hf_quantizer = None

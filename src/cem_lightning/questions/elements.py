@@ -1,4 +1,4 @@
-"""Question pools and documents about the chemical elements, built at run time from `mendeleev`.
+"""Question pools about the chemical elements, built at run time from `mendeleev`.
 
 What the elements' facts are and how they are worded lies in the modules beside this one.
 """
@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import random
 
-from cem_lightning.knowledge.records import Document
 from cem_lightning.questions import elements_wording as wording
 from cem_lightning.questions import rotation
 from cem_lightning.questions.elements_facts import KINDS, Element, elements
 from cem_lightning.questions.elements_groups import GROUPS, clash, groups, split
 from cem_lightning.questions.records import Question
-
-ORIGIN = "mendeleev 1.3.0 (https://pypi.org/project/mendeleev/)"
-LICENCE = "MIT"
 
 
 def pools(group: int) -> dict[str, tuple[Question, ...]]:
@@ -41,25 +37,6 @@ def pools(group: int) -> dict[str, tuple[Question, ...]]:
         )
         for name, asked in split(groups()[group]).items()
     }
-
-
-def documents() -> tuple[Document, ...]:
-    """Short documents about all elements, each fact told in several wordings.
-
-    Raises:
-        UserError: if the package `mendeleev` is not installed.
-    """
-    return tuple(
-        Document(
-            id=f"elements/{element.name.lower()}/{number}",
-            text=wording.telling(way, element.name.lower(), element.facts),
-            title=element.name,
-            origin=ORIGIN,
-            licence=LICENCE,
-        )
-        for element in elements()
-        for number, way in enumerate(wording.TELLINGS)
-    )
 
 
 def _questions(asked: list[Element], kind: str, seed: str) -> list[Question]:

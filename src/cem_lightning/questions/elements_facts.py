@@ -61,8 +61,8 @@ _CLAUSE_END = re.compile(
 _LIST = re.compile(r",\s*(?:and|or)\s+|,\s+|\s+(?:and|or)\s+")
 _LEAD = re.compile(
     r"^(?:(?:the|an?|some|certain|several|many|various|small|modest|only|such|other|in|with|as|for)"
-    r"|its|melted|compounds in|(?:kinds|quantities|amounts|production|manufacture|deposits|product"
-    r"|electrolysis|(?:fractional )?distillation)\s+(?:of|in)|minerals?)\s+(?=\w)",
+    r"|its|melted|(?:kinds|quantities|amounts|production|manufacture|compounds?|deposits|product"
+    r"|electrolysis|(?:fractional )?distillation)\s+(?:of|in|with)|minerals?)\s+(?=\w)",
     re.IGNORECASE,
 )
 _DANGLING = re.compile(r"\s+(?:and|or|of)\s*$")

@@ -5,11 +5,9 @@ Holds sentences only; which facts there are is the business of `elements_facts`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-_FOR_TO = re.compile(r"\bfor to\b")
-_STATES = re.compile(r"\b(United (?:States|Kingdom))\b")
+SUBJECT = "{subject}"
 
 STEMS: dict[str, str] = {
     "discoverer": "Which scientist is named as the first to discover {subject}?",
@@ -67,5 +65,5 @@ def stem(kind: str, subject: str) -> str:
 def telling(way: Mapping[str, str], name: str, facts: Mapping[str, str]) -> str:
     """A short text that tells an element's facts in one way of telling."""
     told = [way[kind].format(name=name, answer=facts[kind]) for kind in way if kind in facts]
-    told = [_FOR_TO.sub("to", _STATES.sub(r"the \1", sentence)) for sentence in told]
+    told = [sentence.replace(" for to ", " to ") for sentence in told]
     return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in told)
