@@ -12,7 +12,13 @@ from cem_lightning.reporting.run_folder import AnswerRow, MistakeStory, RunRecor
 SIZES = {"source": 60, "heldout": 61, "ood": 150}
 SHARES = {"source": (0.3, 0.75, 0.95), "heldout": (0.28, 0.55, 0.7), "ood": (0.6, 0.58, 0.59)}
 HOSTILE = "</script><script>alert('x')</script> \"onload=\"f() {{ 7*7 }} \u202e <img src=//evil>"
-TOKENS = {"passage": 11_000, "normative": 4_000, "extractive": 4_000, "review": 2_000, "general": 1_000}  # fmt: skip
+TOKENS = {
+    "passage": 11_000,
+    "normative": 4_000,
+    "extractive": 4_000,
+    "review": 2_000,
+    "general": 1_000,
+}
 
 
 def make_record(
@@ -99,7 +105,7 @@ def from_rights(
                 right,
                 None,
                 0.5,
-            )  # fmt: skip
+            )
             for name, cluster, right in zip(names, clusters, rights, strict=True)
         ]
         before = [row for row in answers if row.round == number - 1]
@@ -194,7 +200,7 @@ def _story(each: int) -> MistakeStory:
             "Clemens Winkler",
             f"Carl Scheele{hostile}",
             "门捷列夫",
-        ),  # fmt: skip
+        ),
         gold=0,
         label="ambiguous" if each % 5 == 4 else "wrong",
         passages=tuple(

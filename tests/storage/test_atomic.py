@@ -91,12 +91,11 @@ def test_data_is_on_disk_before_it_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a power cut could leave the name with no data behind it."""
-    flushed: list[tuple[str, bool]] = []
+    flushed: list[tuple[int, bool]] = []
     fsync = os.fsync
 
     def watched(descriptor: int) -> None:
-        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
-        flushed.append((name, (tmp_path / "final").exists()))
+        flushed.append((os.fstat(descriptor).st_ino, (tmp_path / "final").exists()))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", watched)
@@ -104,10 +103,12 @@ def test_data_is_on_disk_before_it_has_its_name(
     (work / "sub").mkdir(parents=True)
     (work / "sub" / "data").write_text("x")
     publish_folder(work, tmp_path / "final")
-    before = {name for name, published in flushed if not published}
-    after = {name for name, published in flushed if published}
-    assert before == {"data", "sub", "work"}
-    assert after == {tmp_path.name}
+    final = tmp_path / "final"
+    written = [final, final / "sub", final / "sub" / "data"]
+    before = sorted(number for number, published in flushed if not published)
+    after = [number for number, published in flushed if published]
+    assert before == sorted(each.stat().st_ino for each in written)
+    assert after == [tmp_path.stat().st_ino]
 
 
 def test_a_published_folder_replaces_what_stood_there(tmp_path: Path) -> None:

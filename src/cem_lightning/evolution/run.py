@@ -14,7 +14,6 @@ from cem_lightning.evolution.config import Config, changed_keys
 from cem_lightning.evolution.loop import Loop
 from cem_lightning.evolution.record import make_record
 from cem_lightning.evolution.runner import Runner
-from cem_lightning.progress import Progress
 from cem_lightning.questions.pools import read_pools
 from cem_lightning.storage.atomic import write_json
 from cem_lightning.storage.digests import digest_path
@@ -35,6 +34,7 @@ def run(config: Config) -> Path:
     from cem_lightning.reporting.html import write_report
     from cem_lightning.reporting.progress import make_progress
     from cem_lightning.reporting.tables import print_run
+    from cem_lightning.reporting.wandb_run import log_to_wandb
 
     pools = read_pools(config.data, config.seed)
     corpus = read_corpus(config.knowledge)
@@ -50,7 +50,10 @@ def run(config: Config) -> Path:
         record = make_record(config, pools, course)
         record.write(folder)
         report = write_report(record, folder)
-        _log(config, record, folder, progress)
+        if config.logger.kind == "wandb":
+            log_to_wandb(
+                record, mode=config.logger.mode, project=config.logger.project, folder=folder
+            )
     print_run(record)
     print(f"report: {report}")
     return folder
@@ -97,17 +100,4 @@ def _refuse_another_config(config: Config, path: Path) -> None:
         raise UserError(
             f"run_dir: {path.parent} holds a run with another configuration "
             f"({'; '.join(differing)}). Set another run_dir, or leave it out to have one made."
-        )
-
-
-def _log(config: Config, record: object, folder: Path, progress: Progress) -> None:
-    if config.logger.kind == "wandb":
-        from cem_lightning.reporting.wandb_run import log_to_wandb
-
-        log_to_wandb(
-            record,
-            mode=config.logger.mode,
-            project=config.logger.project,
-            group=config.name,
-            folder=folder,
         )

@@ -107,6 +107,11 @@ def _reading(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if "attn_implementation" in str(error):
+            raise UserError(
+                f"model.attention: {what} does not run with this attention implementation "
+                f"({str(error).split(' ')[0]}); set model.attention=eager."
+            ) from error
         reason = shorten(str(error) or type(error).__name__, 240, placeholder=" ...").rstrip(".")
         raise UserError(
             f"model.path: {what} cannot be read by transformers: {reason}. {_REMEDY}"

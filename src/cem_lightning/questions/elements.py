@@ -9,7 +9,7 @@ import random
 
 from cem_lightning.questions import elements_wording as wording
 from cem_lightning.questions import rotation
-from cem_lightning.questions.elements_facts import KINDS, Element, elements
+from cem_lightning.questions.elements_facts import KINDS, Element
 from cem_lightning.questions.elements_groups import GROUPS, clash, groups, split
 from cem_lightning.questions.records import Question
 

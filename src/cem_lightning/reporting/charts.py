@@ -152,9 +152,7 @@ def forest_plot(label: str, marks: Sequence[Mark], *, shares: bool = False) -> M
             drawn.append(_line(x(mark.interval[0]), at, x(mark.interval[1]), at, "bar"))
         drawn.append(f'<circle cx="{x(mark.value):.1f}" cy="{at:.1f}" r="5"/>')
         drawn.append(_text(width - right + 14, at + 4.5, mark.text, "name" + strong, "start"))
-        parts.append(
-            f'<g class="series" style="--c:{escape(mark.colour)}">{"".join(drawn)}</g>'
-        )
+        parts.append(f'<g class="series" style="--c:{escape(mark.colour)}">{"".join(drawn)}</g>')
     return _svg(width, height, label, parts)
 
 
@@ -199,4 +197,6 @@ def _ticks(low: float, high: float, about: int = 5) -> list[float]:
     power = 10.0 ** math.floor(math.log10(span / about))
     step = next(power * each for each in (1, 2, 5, 10) if power * each >= span / about)
     first = -(-low // step)
-    return [round((first + each) * step, 10) for each in range(int((high - first * step) // step) + 1)]
+    return [
+        round((first + each) * step, 10) for each in range(int((high - first * step) // step) + 1)
+    ]

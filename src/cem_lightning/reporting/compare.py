@@ -158,7 +158,9 @@ def _accuracies(comparison: Comparison, pool: str) -> Table:
     for ceiling in comparison.ceilings:
         if ceiling.pool == pool:
             share = percent_with_interval(ceiling.accuracy, ceiling.ci95)
-            table.add_row(Text("open book", "italic"), NONE, str(ceiling.n), share, NONE, NONE, NONE)
+            table.add_row(
+                Text("open book", "italic"), NONE, str(ceiling.n), share, NONE, NONE, NONE
+            )
     return table
 
 

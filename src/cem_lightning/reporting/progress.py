@@ -176,7 +176,7 @@ class _LineTask:
         self._write, self._clock, self._title, self._unit = write, clock, title, unit
         self._total = total
         self._start = clock()
-        self._shown = 0.0
+        self._shown = 0
         self.done = 0.0
         self.note = ""
         write(f"{title}: started" + (f", {amount(total, unit)}" if total else ""))
@@ -189,9 +189,10 @@ class _LineTask:
         share = self.done / self._total
         elapsed = self._clock() - self._start
         # the small allowance keeps ten steps of a tenth from being taken for nine
-        if share >= 1 or share + 1e-9 < self._shown + _PLAIN_STEP or elapsed < _PLAIN_SECONDS:
+        tenths = int(share / _PLAIN_STEP + 1e-9)
+        if share >= 1 or tenths <= self._shown or elapsed < _PLAIN_SECONDS:
             return
-        self._shown = share - share % _PLAIN_STEP if share > _PLAIN_STEP else _PLAIN_STEP
+        self._shown = tenths
         left = duration(elapsed * (1 - share) / share)
         text = f"{self._title}: {share:.0%} after {duration(elapsed)}, about {left} left"
         self._write(text + (f" · {self.note}" if self.note else ""))

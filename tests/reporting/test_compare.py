@@ -1,0 +1,105 @@
+"""Comparison of arms: pairing, intervals, what is refused and what is pointed out."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from cem_lightning.errors import UserError
+from cem_lightning.reporting.compare import compare, print_comparison, write_comparison
+from cem_lightning.reporting.tables import print_run
+from tests.reporting.records import HOSTILE, from_rights, make_record
+
+CLUSTERS = ["a", "a", "b", "b", "c", "c"]
+NONE_RIGHT = [False] * 6
+CEM = [True, True, True, True, False, False]
+CPT = [True, False, False, False, False, True]
+
+
+def test_a_difference_is_paired_by_seed_and_question() -> None:
+    runs = [
+        from_rights("cem", 1, [NONE_RIGHT, CEM], CLUSTERS),
+        from_rights("cpt_only", 1, [NONE_RIGHT, CPT], CLUSTERS),
+    ]
+    comparison = compare(runs)
+    (contrast,) = comparison.contrasts
+    assert (contrast.arm, contrast.other, contrast.best_single) == ("cem", "cpt_only", True)
+    # by cluster: a +1, b +2, c -1; resampled whole, the mean of three draws over six questions
+    assert contrast.difference.mean == pytest.approx(2 / 6)
+    assert contrast.difference.low == pytest.approx(-3 / 6)
+    assert contrast.difference.high == pytest.approx(6 / 6)
+    assert (contrast.difference.n, contrast.difference.clusters) == (6, 3)
+
+
+def test_seeds_are_pooled_and_shown_one_by_one() -> None:
+    runs = [
+        from_rights("cem", seed, [NONE_RIGHT, rights], [f"{seed}{each}" for each in CLUSTERS])
+        for seed, rights in ((1, CEM), (2, CPT))
+    ]
+    row = next(each for each in compare(runs).rows if each.round == 1)
+    assert (row.n, row.accuracy) == (12, pytest.approx(0.5))
+    assert row.by_seed == {1: (pytest.approx(4 / 6), 6), 2: (pytest.approx(2 / 6), 6)}
+    assert row.gain is not None and row.gain.clusters == 6
+
+
+def test_the_best_single_arm_is_marked() -> None:
+    runs = [
+        from_rights(arm, 1, [NONE_RIGHT, rights], CLUSTERS)
+        for arm, rights in (("cem", CEM), ("cpt_only", CPT), ("cit_only", NONE_RIGHT))
+    ]
+    marked = {each.other: each.best_single for each in compare(runs).contrasts}
+    assert marked == {"cpt_only": True, "cit_only": False}
+
+
+def test_other_questions_are_refused() -> None:
+    runs = [
+        from_rights("cem", 1, [CEM], CLUSTERS),
+        from_rights("cpt_only", 1, [CPT], CLUSTERS, names=list("uvwxyz")),
+    ]
+    with pytest.raises(UserError, match="different heldout questions"):
+        compare(runs)
+
+
+def test_the_same_run_twice_is_refused() -> None:
+    run = from_rights("cem", 1, [CEM], CLUSTERS)
+    with pytest.raises(UserError, match="given twice"):
+        compare([run, run])
+
+
+def test_unmatched_tokens_are_pointed_out() -> None:
+    matched = compare([make_record("cem"), make_record("cpt_only")])
+    assert not any("Not matched" in note for note in matched.notes)
+    unmatched = compare([make_record("cem"), make_record("cpt_only", tokens=1.5)])
+    assert any("Not matched in training tokens: cpt_only" in note for note in unmatched.notes)
+
+
+def text_of(show: object, *arguments: object) -> str:
+    out = io.StringIO()
+    show(*arguments, Console(file=out, width=100))  # type: ignore[operator]
+    return out.getvalue()
+
+
+def test_tables_hold_the_figures_and_fit_into_a_hundred_columns() -> None:
+    record = make_record()
+    scores = record.rounds[2]["pools"]["heldout"]
+    shown = text_of(print_run, record)
+    assert f"{scores['accuracy']:.1%}" in shown
+    assert f"{scores['blind_accuracy']:.1%}" in shown
+    assert f"{scores['mended']}/{scores['lost']}" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    comparison = compare([make_record(arm, seed) for arm in ("cem", "cpt_only") for seed in (1, 2)])
+    shown = text_of(print_comparison, comparison)
+    assert "open book" in shown and "cpt_only" in shown and "untrained" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+
+
+def test_a_comparison_is_written_as_json_and_as_a_page(tmp_path: Path) -> None:
+    page = write_comparison(compare([make_record("cem"), make_record("cit_only")]), tmp_path)
+    values = json.loads((tmp_path / "comparison.json").read_text())
+    assert {row["arm"] for row in values["rows"]} == {"untrained", "cem", "cit_only"}
+    assert "cit_only" in page.read_text()
+    assert HOSTILE not in page.read_text()

@@ -1,0 +1,57 @@
+"""The report opens offline and shows hostile text as text."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from cem_lightning.reporting.html import write_report
+from tests.reporting.records import HOSTILE, make_record
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_report(make_record(), tmp_path_factory.mktemp("run")).read_text()
+
+
+class Tags(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+
+def test_nothing_is_fetched_and_nothing_runs(page: str) -> None:
+    tags = Tags(page).seen
+    assert len(tags) > 200
+    for tag, attributes in tags:
+        assert tag not in {"script", "iframe", "object", "embed", "link", "img"}
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("src", "href", "action", "data"):
+            assert not (attributes.get(name) or "").startswith(("http", "//", "javascript"))
+    assert not re.search(r"url\(\s*['\"]?(https?:)?//", page)
+    assert "@import" not in page
+
+
+def test_hostile_text_is_shown_not_obeyed(page: str) -> None:
+    assert HOSTILE not in page
+    assert "&lt;script&gt;alert(" in page
+
+
+def test_it_shows_what_a_reader_asks_for(page: str) -> None:
+    record = make_record()
+    for pool in record.rounds[2]["pools"].values():
+        assert f"{pool['accuracy']:.1%}" in page
+    assert page.count("<svg") >= 3
+    assert "Lecoq de Boisbaudran" in page and "passages fetched" in page
+    assert "prefers-color-scheme" in page
+
+
+def test_a_run_without_training_has_a_report_too(tmp_path: Path) -> None:
+    assert "<html" in write_report(make_record(rounds=0), tmp_path).read_text()
