@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from cem_lightning.cli import main
 from tests.workspace import Workspace, write_rows
 
 
-def command(
-    *arguments: str, folder: Path | None = None, expect: int = 0
-) -> subprocess.CompletedProcess[str]:
-    """Run `python -m cem_lightning`, and check how it ends."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cem_lightning", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"COLUMNS": "120"},
-    )
-    assert done.returncode == expect, done.stdout + done.stderr
-    return done
+@dataclass
+class Done:
+    """What a finished command has printed."""
+
+    stdout: str
+    stderr: str
+
+
+def command(*arguments: str, folder: Path, expect: int = 0) -> Done:
+    """Run `cem_lightning ARGUMENTS` from `folder` in this process, and check its exit code."""
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(sys, "argv", ["cem_lightning", *arguments])
+        try:
+            main()
+        except SystemExit as error:
+            code = error.code or 0
+    assert code == expect, out.getvalue() + err.getvalue()
+    return Done(out.getvalue(), err.getvalue())
 
 
 def test_help_names_groups_examples_and_how_to_go_on(tmp_path: Path) -> None:
@@ -56,13 +70,25 @@ def test_help_and_the_config_come_before_anything_heavy(tmp_path: Path) -> None:
 
 
 def test_a_run_prints_its_table_and_the_path_of_the_report(workspace: Workspace) -> None:
-    out = workspace.folder / "out"
-    shown = command(*workspace.overrides("rounds=1", f"run_dir={out}"), folder=workspace.folder)
-    assert f"report: {out / 'report.html'}" in shown.stdout
-    assert (out / "report.html").is_file()
-    assert "heldout" in shown.stdout
-    again = command(*workspace.overrides("rounds=1", f"run_dir={out}"), folder=workspace.folder)
+    """In a process of its own, as a user starts it; the second time everything is reused."""
+    typed = [sys.executable, "-m", "cem_lightning", *workspace.overrides("rounds=1", "run_dir=out")]
+    first, again = (
+        subprocess.run(typed, cwd=workspace.folder, capture_output=True, text=True)
+        for _ in range(2)
+    )
+    assert first.returncode == again.returncode == 0, first.stderr + again.stderr
+    assert "report: out/report.html" in first.stdout
+    assert (workspace.folder / "out" / "report.html").is_file()
+    assert "heldout" in first.stdout
+    assert "reused" not in first.stdout
     assert "reused" in again.stdout
+
+
+def test_wrong_input_ends_the_process_with_exit_code_2(workspace: Workspace) -> None:
+    typed = [sys.executable, "-m", "cem_lightning", *workspace.overrides("data.source=nowhere")]
+    done = subprocess.run(typed, cwd=workspace.folder, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and "nowhere" in done.stderr
 
 
 def test_a_sweep_compares_its_jobs_and_survives_one_that_fails(workspace: Workspace) -> None:
@@ -87,7 +113,7 @@ def test_a_sweep_compares_its_jobs_and_survives_one_that_fails(workspace: Worksp
     assert len(jobs) == 4
     for path, job in jobs.items():
         finished = workspace.folder / "out" / path.name / "metrics.json"
-        if "trainer.learning_rate=1e30" in job["overrides"]:
+        if "trainer.learning_rate=1e+30" in job["overrides"]:
             assert "Traceback" in (path / "error.log").read_text()
             assert not finished.exists()
         else:

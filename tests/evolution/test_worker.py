@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from cem_lightning.evolution.run import run
 from cem_lightning.storage.digests import digest_path
 from tests.workspace import Workspace, make_workspace
 
-JOB = "job.json"
+JOB, CURVES = "job.json", "curves.csv"
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     world = make_workspace(tmp_path_factory.mktemp("finished"))
     run(world.config("rounds=1"))
     return world
+
+
+def curves(path: Path) -> list[dict[str, str]]:
+    """The rows without the time they took."""
+    with path.open(encoding="utf-8") as file:
+        return [row | {"seconds": ""} for row in csv.DictReader(file)]
 
 
 def work(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -37,7 +44,7 @@ def work(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.invariant
-@pytest.mark.parametrize("stage", ["answer", "assemble", "train"])
+@pytest.mark.parametrize("stage", ["answer", "train"])
 def test_a_worker_gives_the_files_of_the_stage(
     finished: Workspace, tmp_path: Path, stage: str
 ) -> None:
@@ -53,7 +60,10 @@ def test_a_worker_gives_the_files_of_the_stage(
     assert names
     assert sorted(each.name for each in folder.iterdir()) == sorted([JOB, *names])
     for name in names:
-        assert digest_path(folder / name) == expected["digests"][name], name
+        if name == CURVES:
+            assert curves(folder / name) == curves(stored / name)
+        else:
+            assert digest_path(folder / name) == expected["digests"][name], name
     record = json.loads(done.stdout)
     assert record["seconds"] > 0
     told = expected.keys() - {"key", "digests"}  # what the store adds

@@ -77,6 +77,86 @@ def test_unmatched_tokens_are_pointed_out() -> None:
     assert any("Not matched in training tokens: cpt_only" in note for note in unmatched.notes)
 
 
+def test_the_same_questions_under_several_seeds_are_no_new_evidence() -> None:
+    def interval(seeds: tuple[int, ...]) -> tuple[float | None, float | None]:
+        runs = [
+            from_rights(arm, seed, [NONE_RIGHT, rights], CLUSTERS, names=list("uvwxyz"))
+            for seed in seeds
+            for arm, rights in (("cem", CEM), ("cpt_only", CPT))
+        ]
+        (contrast,) = compare(runs).contrasts
+        assert contrast.difference.clusters == 3
+        assert contrast.difference.n == 6 * len(seeds)
+        return contrast.difference.low, contrast.difference.high
+
+    assert interval((1, 2, 3)) == pytest.approx(interval((1,)))
+
+
+def test_other_questions_of_a_cluster_of_the_same_name_are_told_apart_by_seed() -> None:
+    runs = [from_rights("cem", seed, [NONE_RIGHT, CEM], CLUSTERS) for seed in (1, 2)]
+    row = next(each for each in compare(runs).rows if each.round == 1)
+    assert row.gain is not None and row.gain.clusters == 6
+
+
+def test_arms_are_compared_after_the_last_round_that_both_have_reached() -> None:
+    runs = [
+        from_rights("cem", 1, [NONE_RIGHT, CPT, CEM], CLUSTERS),
+        from_rights("cpt_only", 1, [NONE_RIGHT, CPT], CLUSTERS),
+    ]
+    comparison = compare(runs)
+    (contrast,) = comparison.contrasts
+    assert (contrast.round, contrast.difference.mean) == (1, 0.0)
+    assert any("one went on to round 2" in note for note in comparison.notes)
+
+
+def test_only_shared_seeds_enter_a_difference() -> None:
+    runs = [from_rights("cem", seed, [NONE_RIGHT, CEM], CLUSTERS) for seed in (1, 2)]
+    runs.append(from_rights("cpt_only", 2, [NONE_RIGHT, CPT], CLUSTERS))
+    comparison = compare(runs)
+    (contrast,) = comparison.contrasts
+    assert (contrast.seeds, contrast.difference.n) == ((2,), 6)
+    assert any("cpt_only has no run with seed 1" in note for note in comparison.notes)
+
+
+def test_a_sweep_within_an_arm_makes_arms_of_its_values() -> None:
+    runs = [
+        make_record("cem", seed, config={"trainer": {"learning_rate": rate}})
+        for seed in (1, 2)
+        for rate in (1e-4, 2e-4)
+    ]
+    arms = {row.arm for row in compare(runs).rows if row.round == 1}
+    assert arms == {"cem (trainer.learning_rate=0.0001)", "cem (trainer.learning_rate=0.0002)"}
+
+
+def test_round_zero_is_one_row_unless_it_differs() -> None:
+    same = [
+        from_rights("cem", 1, [NONE_RIGHT, CEM], CLUSTERS),
+        from_rights("cpt_only", 1, [NONE_RIGHT, CPT], CLUSTERS),
+        from_rights("untrained", 1, [NONE_RIGHT], CLUSTERS),
+    ]
+    untrained = [each.arm for each in compare(same).rows if each.round == 0]
+    assert untrained == ["untrained"]
+    assert [each.other for each in compare(same).contrasts] == ["cpt_only"]
+    other = [same[0], from_rights("cpt_only", 1, [CPT, CPT], CLUSTERS)]
+    untrained = [each.arm for each in compare(other).rows if each.round == 0]
+    assert untrained == ["untrained, cem", "untrained, cpt_only"]
+
+
+def test_the_order_in_which_runs_are_given_does_not_matter() -> None:
+    runs = [
+        make_record(arm, seed) for arm in ("random_passages", "other", "cem") for seed in (2, 1)
+    ]
+    comparison = compare(runs)
+    assert comparison == compare(runs[::-1])
+    arms = list(dict.fromkeys(row.arm for row in comparison.rows))
+    assert arms == ["untrained", "cem", "random_passages", "other"]
+
+
+def test_nothing_to_compare_is_refused() -> None:
+    with pytest.raises(UserError, match="nothing to compare"):
+        compare([])
+
+
 def text_of(show: object, *arguments: object) -> str:
     out = io.StringIO()
     show(*arguments, Console(file=out, width=100))  # type: ignore[operator]

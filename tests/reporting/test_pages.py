@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from cem_lightning.reporting.html import write_report
+from cem_lightning.reporting.html import chosen_stories, report_page, write_report
 from tests.reporting.records import HOSTILE, make_record
 
 
@@ -51,6 +52,26 @@ def test_it_shows_what_a_reader_asks_for(page: str) -> None:
     assert page.count("<svg") >= 3
     assert "Lecoq de Boisbaudran" in page and "passages fetched" in page
     assert "prefers-color-scheme" in page
+
+
+def test_every_pair_of_accuracy_and_interval_has_its_number(page: str) -> None:
+    for scores in make_record().rounds[2]["pools"].values():
+        low, high = (f"{each * 100:.0f}" for each in scores["ci95"])
+        row = rf"<td>{scores['n']}</td>\s*<td>{scores['accuracy']:.1%} \[{low}, {high}\]</td>"
+        assert re.search(row, page)
+
+
+def test_at_most_twenty_mistakes_taken_evenly() -> None:
+    record = make_record()
+    chosen = chosen_stories(record)
+    assert len(chosen) == 20 and len(record.stories) == 33
+    assert {story.round for story in chosen} == {1, 2}
+    few = replace(record, stories=record.stories[:3])
+    assert chosen_stories(few) == list(record.stories[:3])
+
+
+def test_the_page_depends_on_nothing_but_the_record(page: str) -> None:
+    assert report_page(make_record()) == page
 
 
 def test_a_run_without_training_has_a_report_too(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from cem_lightning.errors import UserError
 from cem_lightning.reporting.run_folder import POOLS, AnswerRow, RunRecord
 
 UNTRAINED = "untrained"
+_ORDER = ("cem", "cpt_only", "cit_only", "sequential", "random_passages")  # as tables show them
 Arm = Mapping[int, RunRecord]  # the records of one arm by seed
 
 
@@ -22,7 +23,7 @@ def label_arms(runs: Sequence[RunRecord]) -> dict[str, dict[int, RunRecord]]:
         UserError: the same run twice.
     """
     groups: dict[str, list[RunRecord]] = {}
-    for run in runs:
+    for run in sorted(runs, key=lambda run: (_place(run.arm), run.arm, run.seed)):
         groups.setdefault(run.arm if run.last_round else UNTRAINED, []).append(run)
     labelled: dict[str, dict[int, RunRecord]] = {}
     for arm, records in groups.items():
@@ -38,6 +39,10 @@ def label_arms(runs: Sequence[RunRecord]) -> dict[str, dict[int, RunRecord]]:
                 )
             labelled[label][record.seed] = record
     return labelled
+
+
+def _place(arm: str) -> int:
+    return _ORDER.index(arm) if arm in _ORDER else len(_ORDER)
 
 
 def _differing_keys(records: Sequence[RunRecord], flat: Sequence[Mapping[str, str]]) -> list[str]:

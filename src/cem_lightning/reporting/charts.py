@@ -129,7 +129,7 @@ def loss_chart(
 
 def forest_plot(label: str, marks: Sequence[Mark], *, shares: bool = False) -> Markup:
     """Values with intervals below each other, against zero or, for shares, from 0 to 100%."""
-    width, row, top, left, right = 1000, 30, 26, 300, 190
+    width, row, top, left, right = 1000, 30, 26, 290, 240
     height = top + row * len(marks) + 6
     ends = [end for mark in marks for end in (mark.interval or ()) + (mark.value,)]
     low, high = (0.0, 1.0) if shares else (min(0.0, *ends), max(0.0, *ends))
@@ -196,7 +196,5 @@ def _ticks(low: float, high: float, about: int = 5) -> list[float]:
     span = (high - low) or 1.0
     power = 10.0 ** math.floor(math.log10(span / about))
     step = next(power * each for each in (1, 2, 5, 10) if power * each >= span / about)
-    first = -(-low // step)
-    return [
-        round((first + each) * step, 10) for each in range(int((high - first * step) // step) + 1)
-    ]
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(each * step, 10) for each in range(first, last + 1)]

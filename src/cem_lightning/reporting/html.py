@@ -38,7 +38,8 @@ from cem_lightning.reporting.run_folder import MistakeStory, RunRecord
 from cem_lightning.storage.atomic import write_text
 
 STORIES = 20  # mistakes shown in full
-_POOL_WORDS = {"heldout": "held-out", "source": "source", "ood": "out-of-domain"}
+# with hyphens at which no line breaks
+_POOL_WORDS = {"heldout": "held‑out", "source": "source", "ood": "out‑of‑domain"}
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
