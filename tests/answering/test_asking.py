@@ -162,6 +162,15 @@ def test_a_random_models_text_is_unparsable_not_wrong(model: LanguageModel) -> N
     assert sum(done) == 3
 
 
+@pytest.mark.invariant
+def test_what_is_written_does_not_depend_on_company(tmp_path: Path) -> None:
+    model = language_model(tmp_path, "qwen2")
+    together = ask(model, QUESTIONS, config("extract"))
+    alone = [ask(model, [each], config("extract"))[0] for each in QUESTIONS]
+    assert [each.text for each in together] == [each.text for each in alone]
+    assert len({each.text for each in alone}) == len(QUESTIONS)
+
+
 def test_extract_goes_by_what_the_model_writes(tmp_path: Path) -> None:
     model = language_model(tmp_path)
     wording = Wording("extract")

@@ -43,6 +43,7 @@ def make_record(config: Config, pools: Pools, course: Course) -> RunRecord:
             for result in current.results.values()
         ),
     }
+    metrics["versions"] = course.rounds[-1].results["answer"].record["environment"]
     if course.stopped:
         metrics["stopped"] = course.stopped
     return RunRecord(
