@@ -7,8 +7,8 @@ and ``--cfg`` answer at once.
 from __future__ import annotations
 
 import importlib.resources
+import io
 import json
-import logging
 import os
 import sys
 import traceback
@@ -29,6 +29,9 @@ _JOB_RECORD = "job.json"
 
 def main() -> None:
     """Entry point of ``python -m cem_lightning``; exit code 2 means the user can mend it."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal without our characters gets others
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     hydra.main(config_path=str(config_folder()), config_name="config", version_base="1.3")(_job)()
 
 
@@ -50,6 +53,12 @@ def _job(values: DictConfig) -> None:
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
+        except OSError as error:
+            print(f"error: {_io_problem(error)}", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            print("interrupted; the same command continues where it was", file=sys.stderr)
+            sys.exit(130)
         return
     folder = Path(settings.runtime.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,6 +76,15 @@ def _job(values: DictConfig) -> None:
     (folder / _JOB_RECORD).write_text(json.dumps(record), encoding="utf-8")
 
 
+def _io_problem(error: OSError) -> str:
+    """What the system refused, where, and what to do."""
+    return (
+        f"{error.strerror or error} ({error.filename or 'no file named'}). Finished stages are "
+        "kept: make room or give access, or set store_dir and run_dir elsewhere, and give the "
+        "same command again."
+    )
+
+
 def _plain(values: DictConfig) -> dict[str, Any]:
     """The composed config as plain values."""
     try:
@@ -81,8 +99,6 @@ def _act(values: dict[str, Any]) -> Path:
     """Carries out the config's action and returns the folder with its results."""
     from cem_lightning.config import validate
 
-    # its notes on building an index would stand between our lines
-    logging.getLogger("bm25s").setLevel(logging.WARNING)
     config = validate(values)
     if config.action == "compare":
         from cem_lightning.evolution.comparison import compare_runs

@@ -168,7 +168,7 @@ def test_what_is_written_does_not_depend_on_company(tmp_path: Path) -> None:
     together = ask(model, QUESTIONS, config("extract"))
     alone = [ask(model, [each], config("extract"))[0] for each in QUESTIONS]
     assert [each.text for each in together] == [each.text for each in alone]
-    assert len({each.text for each in alone}) == len(QUESTIONS)
+    assert len({each.text for each in alone}) > 1
 
 
 def test_extract_goes_by_what_the_model_writes(tmp_path: Path) -> None:

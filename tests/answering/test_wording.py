@@ -90,6 +90,8 @@ def test_what_is_trained_is_understood(index: int) -> None:
         ("The answer is Red Sea.", None),
         ("The answer is Because", None),
         ("The answer is 2.", None),
+        ("The answer is a mystery.", None),
+        ("The answer is I don't know", None),
         ("The answer is C.", None),  # there are two choices
         ("The answer is Z.", None),
     ],

@@ -181,3 +181,27 @@ def test_a_sweep_continues_where_it_was(workspace: Workspace) -> None:
     done = command(*sweep, folder=workspace.folder)
     assert "reused" in done.stdout
     assert len(list((workspace.folder / "store" / "train").glob("*/record.json"))) == 2
+
+
+def test_what_the_system_refuses_is_one_paragraph(workspace: Workspace) -> None:
+    taken = workspace.folder / "taken"
+    taken.write_text("a file")
+    done = command(
+        *workspace.overrides("rounds=0", f"run_dir={taken}"), folder=workspace.folder, expect=2
+    )
+    assert "taken" in done.stderr and "give the same command again" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interrupted_command_says_how_to_go_on(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cem_lightning.evolution import loop
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.Loop, "run", interrupted)
+    done = command(*workspace.overrides("rounds=0"), folder=workspace.folder, expect=130)
+    assert "the same command continues" in done.stderr
+    assert "Traceback" not in done.stderr

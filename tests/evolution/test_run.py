@@ -142,6 +142,7 @@ def test_letters_and_extract_run_too(workspace: Workspace) -> None:
         if method == "extract":  # a random model never writes the form
             assert pool["unparsable"] == pool["n"]
             assert metrics(folder)["stopped"].startswith("no mistakes found")
+            assert "6 unparsable" in metrics(folder)["stopped"]
         else:
             assert pool["unparsable"] == 0
 
@@ -198,6 +199,22 @@ def test_nan_leaves_the_store_whole(workspace: Workspace) -> None:
     assert stage_count(workspace, "train") == 0
     assert not list((workspace.folder / "store" / "train").glob(".*.work"))
     assert stage_count(workspace, "assemble") == 1
+    # what the message advises works, in the same folder
+    run(workspace.config("rounds=1", "trainer.learning_rate=1e-3"))
+    assert stage_count(workspace, "train") == 1
+
+
+def test_a_learning_rate_that_spoils_the_last_step_is_noticed(workspace: Workspace) -> None:
+    with pytest.raises(UserError, match="not finite after the last step"):
+        run(
+            workspace.config(
+                "rounds=1",
+                "recipe.tokens=60",
+                "trainer.learning_rate=3e38",
+                "trainer.warmup_fraction=0",
+            )
+        )
+    assert stage_count(workspace, "train") == 0
 
 
 def test_held_out_questions_never_reach_the_corpus(workspace: Workspace) -> None:

@@ -205,3 +205,27 @@ def test_other_keys_do_not_wait(tmp_path: Path) -> None:
     store.get_or_run("train", KEY, nested)
     assert len(inner) == 1
     assert len(visible(store)) == 2
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "record cut", "record empty"])
+def test_a_damaged_result_is_made_anew(tmp_path: Path, damage: str) -> None:
+    """Whatever happened to it: a changed score must never be believed."""
+
+    def run(folder: Path) -> dict[str, float]:
+        (folder / "scores").mkdir()
+        (folder / "scores" / "heldout.txt").write_text("wrong")
+        return {"seconds": 1.0}
+
+    store = Store(tmp_path)
+    first = store.get_or_run("answer", {"seed": 1}, run)
+    scores, record = first.folder / "scores" / "heldout.txt", first.folder / "record.json"
+    if damage == "changed":
+        scores.write_text("right")
+    elif damage == "missing":
+        scores.unlink()
+    else:
+        record.write_text("{}" if damage == "record empty" else record.read_text()[:40])
+    again = store.get_or_run("answer", {"seed": 1}, run)
+    assert not again.reused
+    assert scores.read_text() == "wrong"
+    assert store.get_or_run("answer", {"seed": 1}, run).reused

@@ -59,12 +59,14 @@ def log_likelihoods(
 
     Returns:
         For each prompt a pair (log-likelihoods in nats, token counts), one entry per response;
-        None where a sequence is longer than the model's context.
+        None where a sequence is longer than the model's context, or than the window of its
+        sliding attention, which the mask of a tree does not know.
     """
     results: list[tuple[tuple[float, ...], tuple[int, ...]] | None] = [None] * len(prompts)
     trees = []
+    limit = min(model.context, _window(model))
     for position, (prompt, full) in enumerate(zip(prompts, continuations, strict=True)):
-        if max(map(len, full)) <= model.context:
+        if max(map(len, full)) <= limit:
             split = min(common_prefix(prompt, ids) for ids in full)
             split = min(split, *(len(ids) - 1 for ids in full))
             trees.append(_Tree(position, full[0][:split], tuple(ids[split:] for ids in full)))
@@ -197,6 +199,16 @@ def _target_log_probabilities(
         chosen = (wanted >= start) & (wanted < start + _HEAD_ROWS)
         scores[chosen] = logits[wanted[chosen] - start, target[chosen]].double()
     return scores
+
+
+def _window(model: LanguageModel) -> int:
+    """The shortest stretch of tokens that a layer of the model attends to."""
+    config = model.network.config.get_text_config()
+    slides = "sliding_attention" in (getattr(config, "layer_types", None) or ())
+    if not slides and getattr(config, "layer_types", None) is None:  # older kinds of config
+        slides = getattr(config, "use_sliding_window", True)
+    window = getattr(config, "sliding_window", None) if slides else None
+    return model.context if window is None else int(window)
 
 
 def _body(model: LanguageModel) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
 
 from cem_lightning.answering.config import AnsweringConfig
 from cem_lightning.corpus.config import RecipeConfig
@@ -48,6 +48,16 @@ class Config(BaseModel):
     runs: tuple[Path, ...] = Field(description="Run folders that action=compare reads.")
     store_dir: Path = Field(description="Where finished stages are kept.")
     run_dir: Path | None = Field(description="Folder of this run; null derives it.")
+
+    @field_validator("store_dir", "run_dir", "runs", mode="before")
+    @classmethod
+    def _expand_home(cls, value: Any) -> Any:
+        """A leading ~ is the home folder; an empty path would mean the working folder."""
+        if isinstance(value, list | tuple):
+            return tuple(cls._expand_home(each) for each in value)
+        if value == "":
+            raise ValueError("an empty path; leave the key out for its default")
+        return Path(value).expanduser() if isinstance(value, str) else value
 
     @property
     def folder(self) -> Path:

@@ -92,7 +92,10 @@ class Loop:
             self._collect(current, course.rounds[-1])
             record = current.results["collect"].record
             if record["wrong"] + record["ambiguous"] == 0:
-                course.stopped = f"no mistakes found among the questions of round {number}"
+                course.stopped = (
+                    f"no mistakes found among the {len(mined)} questions of round {number}"
+                    + _unanswered(record)
+                )
                 break
             self._train(current, course.rounds)
             course.rounds.append(current)
@@ -200,3 +203,13 @@ class Loop:
     ) -> None:
         title = f"round {current.number} · {stage.replace('_', ' ')}"
         current.results[stage] = self._runner.run(stage, title, inputs, settings)
+
+
+def _unanswered(record: Mapping[str, Any]) -> str:
+    """What kept questions from being answered at all, if anything did."""
+    counts = [
+        f"{record[outcome]} {outcome.replace('_', ' ')}"
+        for outcome in ("unparsable", "too_long")
+        if record[outcome]
+    ]
+    return f" ({', '.join(counts)}: no answer, so no mistake of knowledge)" if counts else ""

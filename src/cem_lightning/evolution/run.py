@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +14,13 @@ from cem_lightning.evolution.loop import Loop
 from cem_lightning.evolution.record import make_record
 from cem_lightning.evolution.runner import Runner
 from cem_lightning.questions.pools import read_pools
+from cem_lightning.reporting.run_folder import FINISHED
 from cem_lightning.storage.atomic import write_json
 from cem_lightning.storage.digests import digest_path
 from cem_lightning.storage.store import Part, Store
 
 _CONFIG = "config.json"
+_SHOWN = 5  # differing keys named in an error
 
 
 def run(config: Config) -> Path:
@@ -88,16 +89,19 @@ def _claimed(config: Config) -> Iterator[Path]:
 
 
 def _refuse_another_config(config: Config, path: Path) -> None:
-    if not path.is_file():
-        return
-    saved = json.loads(path.read_text(encoding="utf-8"))
+    if not (path.parent / FINISHED).is_file():
+        return  # nothing there that could be mistaken for this configuration's
     try:
-        before = Config.model_validate(saved).identity()
-    except ValueError:
-        before = saved
+        before = Config.model_validate_json(path.read_text(encoding="utf-8")).identity()
+    except (OSError, ValueError):
+        raise UserError(
+            f"run_dir: {path.parent} holds a run whose {path.name} cannot be read. "
+            "Set another run_dir, or leave it out to have one made."
+        ) from None
     differing = changed_keys(before, config.identity())
     if differing:
         raise UserError(
             f"run_dir: {path.parent} holds a run with another configuration "
-            f"({'; '.join(differing)}). Set another run_dir, or leave it out to have one made."
+            f"({'; '.join(differing[:_SHOWN])}). "
+            "Set another run_dir, or leave it out to have one made."
         )

@@ -132,7 +132,10 @@ def collect(job: Job) -> dict[str, Any]:
         task.advance(len(questions))
     write_jsonl(job.folder / "mistakes.jsonl", (each.as_dict() for each in mistakes))
     labels = [each.label for each in mistakes]
-    return {label: labels.count(label) for label in ("wrong", "ambiguous")}
+    outcomes = [each.outcome for each in answers if each.question in mined]
+    return {label: labels.count(label) for label in ("wrong", "ambiguous")} | {
+        outcome: outcomes.count(outcome) for outcome in ("unparsable", "too_long")
+    }
 
 
 def acquire(job: Job) -> dict[str, Any]:
@@ -238,7 +241,7 @@ STAGES: dict[str, Stage] = {
     "convert": Stage(convert, 1),
     "answer": Stage(answer, 1),
     "open_book": Stage(open_book, 1),
-    "collect": Stage(collect, 1),
+    "collect": Stage(collect, 2),
     "acquire": Stage(acquire, 1),
     "triage": Stage(triage, 1),
     "assemble": Stage(assemble, 1),

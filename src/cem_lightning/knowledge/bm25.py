@@ -5,6 +5,7 @@ Holds the index in memory; what becomes of the hits is the business of `acquire`
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ class Bm25:
         self._frequency = Counter(word for each in tokens for word in dict.fromkeys(each))
         self._numbers = {word: number for number, word in enumerate(self._frequency)}
         self._index = bm25s.BM25(method="lucene")
+        # its notes on building an index would stand between the lines of progress
+        logging.getLogger("bm25s").setLevel(logging.WARNING)
         if self._numbers:
             ids = [[self._numbers[word] for word in each] for each in tokens]
             self._index.index((ids, self._numbers), show_progress=False, create_empty_token=False)

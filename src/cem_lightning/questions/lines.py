@@ -43,11 +43,17 @@ def read_rows(path: Path, key: str) -> Rows:
             continue
         try:
             row = json.loads(line.decode("utf-8"))
+            json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        except UnicodeEncodeError:
+            problems.append(
+                f"{path}, line {number}: an escape such as \\ud800 that is half a character; "
+                "remove it"
+            )
         except UnicodeDecodeError as error:
             problems.append(
                 f"{path}, line {number}: byte {error.start + 1} is not UTF-8; save as UTF-8"
             )
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # malformed, or a number beyond all bounds
             where = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
             problems.append(
                 f"{path}, line {number}: malformed JSON{where} ({str(error).split(':')[0]}); "

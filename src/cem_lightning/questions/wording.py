@@ -15,7 +15,8 @@ from cem_lightning.questions.records import Question
 Method = Literal["cloze", "letters", "extract"]
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_EXTRACTED = re.compile(r"the answer is\s*:?\s*[\(\[]?([A-Z])\b", re.IGNORECASE)
+# a letter alone, not the first word of "The answer is a mystery"
+_EXTRACTED = re.compile(r"the answer is\s*:?\s*[\(\[]?([A-Z])(?=[)\].,:;\n]|\s*$)", re.IGNORECASE)
 _BLANK = re.compile(r"_{2,}")
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from cem_lightning.errors import UserError
 from cem_lightning.storage.atomic import write_bytes, write_json, write_jsonl, write_text
 
+FINISHED = "metrics.json"  # written last
 POOLS = ("heldout", "source", "ood")  # in the order of what a reader asks first
 
 
@@ -139,7 +140,7 @@ class RunRecord:
         write_jsonl(folder / "mistakes.jsonl", (asdict(story) for story in self.stories))
         write_text(folder / "curves.csv", _curves_to_csv(self.curves))
         identity = {"name": self.name, "arm": self.arm, "seed": self.seed}
-        write_json(folder / "metrics.json", self.metrics | identity | {"config": self.config})
+        write_json(folder / FINISHED, self.metrics | identity | {"config": self.config})
 
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
@@ -149,8 +150,9 @@ class RunRecord:
             UserError: the folder is not that of a finished run.
         """
         try:
-            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+            metrics = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
             config = metrics.pop("config")
+            _check(metrics)
             lines = (folder / "mistakes.jsonl").read_text(encoding="utf-8").split("\n")
             return cls(
                 name=metrics["name"],
@@ -162,7 +164,7 @@ class RunRecord:
                 stories=tuple(_story(json.loads(line)) for line in lines if line),
                 curves=_curves_from_csv((folder / "curves.csv").read_text(encoding="utf-8")),
             )
-        except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, LookupError, ValueError, TypeError, AttributeError) as error:
             reason = (
                 f"{error}" if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             )
@@ -170,6 +172,20 @@ class RunRecord:
                 f"{folder} is not the folder of a finished run ({reason}). Give a folder in which "
                 "a run has ended, or give the run's command again to finish it."
             ) from error
+
+
+def _check(metrics: Mapping[str, Any]) -> None:
+    """Whether the metrics have the shape that every view relies on.
+
+    Raises:
+        LookupError, TypeError, ValueError: they have not.
+    """
+    if not metrics["rounds"] or not isinstance(metrics["seed"], int):
+        raise ValueError("no rounds, or a seed that is no number")
+    for current in metrics["rounds"]:
+        sum(current["tokens"].values())
+        for pool in current["pools"].values():
+            float(pool["accuracy"])
 
 
 def _answers_to_parquet(answers: Sequence[AnswerRow]) -> bytes:

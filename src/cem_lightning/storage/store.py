@@ -18,6 +18,8 @@ from filelock import FileLock
 from cem_lightning.storage.atomic import publish_folder, write_json
 from cem_lightning.storage.digests import digest_path, digest_value
 
+_RECORD = "record.json"
+
 
 @dataclass(frozen=True)
 class Part:
@@ -75,18 +77,34 @@ class Store:
         final = self.root / stage / key
         final.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(final.with_name(f".{key}.lock")):
-            if (final / "record.json").is_file():
-                return Result(final, True, json.loads((final / "record.json").read_text()))
+            if (stored := _whole_record(final)) is not None:
+                return Result(final, True, stored)
             work = final.with_name(f".{key}.work")
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir()
             try:
                 record = run(work)
-                digests = {each.name: digest_path(each) for each in sorted(work.iterdir())}
-                record = {**record, "key": dict(key_parts), "digests": digests}
-                write_json(work / "record.json", record)
+                record = {**record, "key": dict(key_parts), "digests": _digests(work)}
+                write_json(work / _RECORD, record)
                 publish_folder(work, final)
             except BaseException:
                 shutil.rmtree(work, ignore_errors=True)
                 raise
             return Result(final, False, record)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Digests of the files and folders of a result, without its record."""
+    return {
+        each.name: digest_path(each) for each in sorted(folder.iterdir()) if each.name != _RECORD
+    }
+
+
+def _whole_record(folder: Path) -> dict[str, Any] | None:
+    """The record of a stored result, or None if there is none or its files are not as written."""
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        whole = record["digests"] == _digests(folder) and "seconds" in record
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if whole else None

@@ -39,7 +39,9 @@ class LoraSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rank: int = Field(gt=0, description="Rank of each update.")
-    alpha: float = Field(gt=0, description="The update is scaled by alpha / rank.")
+    alpha: float = Field(
+        gt=0, allow_inf_nan=False, description="The update is scaled by alpha / rank."
+    )
     dropout: float = Field(ge=0, lt=1, description="Probability to drop an input of the adapter.")
     target_modules: Literal["all-linear"] | list[str] = Field(
         description="all-linear: every linear layer but the output head; or names of modules."
@@ -55,9 +57,13 @@ class TrainerConfig(BaseModel):
         description="previous: each round continues the model of the round before, on its own "
         "examples; base: each round begins anew, on the examples of all rounds so far."
     )
-    learning_rate: float = Field(gt=0, description="Peak learning rate of AdamW.")
+    learning_rate: float = Field(
+        gt=0, allow_inf_nan=False, description="Peak learning rate of AdamW."
+    )
     weight_decay: float = Field(
-        ge=0, description="AdamW's decay of weight matrices; vectors (norms, biases) have none."
+        ge=0,
+        allow_inf_nan=False,
+        description="AdamW's decay of weight matrices; vectors (norms, biases) have none.",
     )
     warmup_fraction: float = Field(
         ge=0, lt=1, description="Part of the optimizer steps in which the learning rate rises."
@@ -70,6 +76,8 @@ class TrainerConfig(BaseModel):
         gt=0, description="Examples that go through the model at once: memory, not the result."
     )
     max_gradient_norm: float = Field(
-        gt=0, description="Longer gradients are scaled down to this Euclidean norm."
+        gt=0,
+        allow_inf_nan=False,
+        description="Longer gradients are scaled down to this Euclidean norm.",
     )
     lora: LoraSettings | None = Field(description="Train an adapter; null trains all weights.")

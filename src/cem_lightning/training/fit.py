@@ -23,6 +23,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from cem_lightning.corpus.config import KINDS, Kind, RecipeConfig
 from cem_lightning.corpus.datamodule import CorpusDataModule
+from cem_lightning.errors import UserError
 from cem_lightning.progress import SilentTask, Task
 from cem_lightning.training.adapters import save_weights
 from cem_lightning.training.callbacks import Curves
@@ -103,6 +104,7 @@ def train(
         finally:
             network.eval()
             network.zero_grad(set_to_none=True)
+        _refuse_wrecked(network, config)
         seconds = time.monotonic() - began
         curves = (Path(log) / "metrics.csv").rename(folder / "curves.csv")
     weights = folder / "weights"
@@ -116,6 +118,16 @@ def train(
         weights=weights,
         seconds=seconds,
     )
+
+
+def _refuse_wrecked(network: Any, config: TrainerConfig) -> None:
+    """The last step may spoil weights that no loss has seen any more."""
+    for name, weight in network.named_parameters():
+        if weight.requires_grad and not torch.isfinite(weight).all():
+            raise UserError(
+                f"training: the weights {name} are not finite after the last step, so none were "
+                f"written. Lower trainer.learning_rate ({config.learning_rate:g})."
+            )
 
 
 @contextmanager
