@@ -55,7 +55,7 @@ def blocks(document: str, name: str = "document") -> list[Block]:
 def documented() -> list[Block]:
     return [
         block
-        for path in (CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md")))
+        for path in (CHECKOUT / "README.md", *sorted(CHECKOUT.glob("[de]*s/**/*.md")))
         for block in blocks(path.read_text(encoding="utf-8"), path.stem)
     ]
 

@@ -10,6 +10,7 @@ import pytest
 from cem_lightning.errors import UserError
 from cem_lightning.models.encoding import Encoded, Encoder, common_prefix
 from tests.models.tokenizers import KINDS, make_tokenizer
+from tests.tiny import tiny_tokenizer
 
 QUESTION, ANSWER = "Which sea?", "Red Sea"
 
@@ -212,3 +213,17 @@ def test_common_prefix() -> None:
     assert common_prefix((1, 2), (1, 2, 3)) == 2
     assert common_prefix((), (1,)) == 0
     assert common_prefix((2,), (1,)) == 0
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("hello", "0 times"),
+        ("{{ messages[0]['content'] }} {{ messages[0]['content'] }}", "2 times"),
+        ("{{ raise_exception('no user') }}", "fails"),
+        ("{% if %}", "fails"),
+    ],
+)
+def test_a_template_that_would_ruin_every_score_is_refused(template: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Encoder(tiny_tokenizer(template=template), "chat")

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from jinja2 import TemplateError
+
 from cem_lightning.errors import UserError
 
 Style = Literal["chat", "plain"]
@@ -32,7 +34,8 @@ class Encoder:
         style: "chat" uses the tokenizer's own template; "plain" asks a base model in plain text.
 
     Raises:
-        UserError: if the style is "chat" and the tokenizer has no template, or no end of text.
+        UserError: if the style is "chat" and the tokenizer has no template that shows a question
+            once, or if it has no end of text.
     """
 
     def __init__(self, tokenizer: Any, style: Style) -> None:
@@ -52,6 +55,7 @@ class Encoder:
         self._begin = first if first == [tokenizer.bos_token_id] else []
         self._lead = " " if style == "plain" else ""
         self._controls = _control_tokens(tokenizer)
+        self._refuse_useless_template()
         self._end = self._end_of_turn()
 
     def text(self, text: str) -> Encoded:
@@ -114,6 +118,22 @@ class Encoder:
                 enable_thinking=False,
             )
         )
+
+    def _refuse_useless_template(self) -> None:
+        """A template that fails, or writes the question never or twice, would ruin every score."""
+        name = self.tokenizer.name_or_path
+        try:
+            written = self._render(_PLACEHOLDER).count(_PLACEHOLDER)
+        except TemplateError as error:
+            raise UserError(
+                f"model.path: the chat template of {name!r} fails ({error}). Mend it, or set "
+                "model.style=plain."
+            ) from error
+        if written != 1:
+            raise UserError(
+                f"model.path: the chat template of {name!r} writes a question {written} times "
+                "instead of once. Mend it, or set model.style=plain."
+            )
 
     def _end_of_turn(self) -> str:
         """What the template writes after a response, without the line break between turns."""
