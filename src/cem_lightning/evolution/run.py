@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,7 +93,7 @@ def _refuse_another_config(config: Config, path: Path) -> None:
     if not (path.parent / FINISHED).is_file():
         return  # nothing there that could be mistaken for this configuration's
     try:
-        before = Config.model_validate_json(path.read_text(encoding="utf-8")).identity()
+        before = Config.model_validate(json.loads(path.read_text(encoding="utf-8"))).identity()
     except (OSError, ValueError):
         raise UserError(
             f"run_dir: {path.parent} holds a run whose {path.name} cannot be read. "
