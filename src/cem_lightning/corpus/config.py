@@ -37,7 +37,7 @@ class RecipeConfig(BaseModel):
     )
     passages: Literal["retrieved", "random"] = Field(
         description="retrieved: passages fetched for the mistakes; random: the control, as many "
-        "drawn at random from the same corpus."
+        "drawn at random from the rest of the corpus."
     )
     review_late: bool = Field(
         description="Draw review examples in the last third of the run (of its questions and "

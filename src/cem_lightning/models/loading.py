@@ -41,7 +41,7 @@ class LanguageModel:
 
 
 def device_kind(config: ModelConfig) -> str:
-    """ "cuda" or "cpu", as `model.device` says or as the machine has it."""
+    """The kind of device, "cuda" or "cpu", as `model.device` says or as the machine has it."""
     if config.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if config.device == "cuda" and not torch.cuda.is_available():
