@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from cem_lightning.errors import UserError
-from cem_lightning.knowledge.acquire import Acquired, Dropped, acquire
+from cem_lightning.knowledge.acquire import Acquired, acquire
 from cem_lightning.knowledge.config import KnowledgeConfig
 from cem_lightning.knowledge.corpora import Corpus
 from cem_lightning.knowledge.records import Document
@@ -122,7 +121,6 @@ def test_a_planted_question_never_becomes_a_passage_nor_a_control() -> None:
     (dropped,) = acquired.dropped
     assert (dropped.document, dropped.question) == ("d0", "neon/Which ch")
     assert held.id in dropped.detail
-    assert Dropped.from_dict(json.loads(json.dumps(dropped.as_dict()))) == dropped
 
     other = replace(held, id="o", question="How did king number 5 cross river 7?")
     control = run("neon", texts=(*TELLING, *[other.question] * 30), heldout=(other,)).control

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from cem_lightning.knowledge.records import Passage
 from cem_lightning.mistakes.records import Mistake
-from cem_lightning.mistakes.triage import Triaged, triage
+from cem_lightning.mistakes.triage import triage
 from cem_lightning.questions.records import Question
 
 
@@ -22,4 +22,3 @@ def test_every_mistake_gets_its_class_route_and_passages_in_order() -> None:
         ("c", "wrong", ()),
     ]
     assert {each.route for each in triaged} == {"passages_and_instructions"}
-    assert [Triaged.from_dict(each.as_dict()) for each in triaged] == list(triaged)

@@ -44,7 +44,7 @@ class Runner:
     ) -> Result:
         """The result of a stage for these inputs and this part of the configuration.
 
-        The paths of the inputs do not enter the key, only their digests.
+        Of the inputs only the digests enter the key, not the paths.
         """
         definition = STAGES[stage]
 

@@ -46,10 +46,6 @@ class Dropped:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Dropped:
-        return cls(**values)
-
 
 @dataclass(frozen=True)
 class Acquired:

@@ -43,10 +43,6 @@ class Triaged:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"passages": list(self.passages)}
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Triaged:
-        return cls(**(values | {"passages": tuple(values["passages"])}))
-
 
 def triage(mistakes: Sequence[Mistake], passages: Sequence[Serving]) -> tuple[Triaged, ...]:
     """One verdict a mistake, in their order."""
