@@ -95,18 +95,12 @@ def _plain(values: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def _act(values: dict[str, Any]) -> Path:
-    """Carries out the config's action and returns the folder with its results."""
+def _act(values: dict[str, Any], sweep: str | None = None) -> Path | None:
+    """Carries out the config's action and returns the folder with its results, if it has one."""
     from cem_lightning.config import validate
+    from cem_lightning.evolution.actions import act
 
-    config = validate(values)
-    if config.action == "compare":
-        from cem_lightning.evolution.comparison import compare_runs
-
-        return compare_runs(config.runs, config.run_dir or Path("runs") / "comparison")
-    from cem_lightning.evolution.run import run
-
-    return run(config)
+    return act(validate(values), sweep)
 
 
 class CompareJobs(Callback):

@@ -6,6 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cem_lightning.errors import UserError
+from cem_lightning.evolution.config import Config
+
+
+def compare_configured(config: Config) -> Path:
+    """action=compare: compare `runs`; the page lies in `run_dir` or ``runs/comparison``."""
+    return compare_runs(config.runs, config.run_dir or Path("runs") / "comparison")
 
 
 def compare_runs(runs: Sequence[Path], folder: Path) -> Path:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator
 
 from cem_lightning.answering.config import AnsweringConfig
-from cem_lightning.corpus.config import RecipeConfig
+from cem_lightning.corpus.config import Kind, RecipeConfig
 from cem_lightning.knowledge.config import KnowledgeConfig
 from cem_lightning.mistakes.config import MistakesConfig
 from cem_lightning.models.config import ModelConfig
@@ -20,8 +20,54 @@ from cem_lightning.reporting.config import LoggerConfig
 from cem_lightning.storage.digests import digest_value
 from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
 
+Action = Literal["run", "check", "compare", "inspect", "trace", "export", "prune", "dashboard"]
+
 # What may differ between two commands on the same run folder, since no score depends on it.
-_FREE_KEYS = ("rounds", "logger", "action", "runs", "store_dir", "run_dir")
+_FREE_KEYS = (
+    "rounds",
+    "logger",
+    "action",
+    "runs",
+    "question",
+    "inspect",
+    "export",
+    "prune",
+    "store_dir",
+    "run_dir",
+)
+
+
+class InspectConfig(BaseModel):
+    """What action=inspect shows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Kind | None = Field(description="Show examples of this kind only; null shows all kinds.")
+    round: PositiveInt | None = Field(description="Round of the examples; null is the last one.")
+    examples: PositiveInt = Field(description="Most training examples to show.")
+
+
+class ExportConfig(BaseModel):
+    """Where action=export puts the model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: Path | None = Field(description="Folder of the model; null is export/ in the run's.")
+    round: PositiveInt | None = Field(description="Round whose model leaves; null is the last one.")
+    push_to_hub: str | None = Field(
+        description="Hub repository (USER/NAME) to upload the folder to; null uploads nothing."
+    )
+
+
+class PruneConfig(BaseModel):
+    """What action=prune leaves in the store."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keep: Literal["used", "last", "nothing"] = Field(
+        description="used: every stage that a run folder names; last: of these the weights of the "
+        "last round only; nothing: empties the store."
+    )
 
 
 class Config(BaseModel):
@@ -44,8 +90,15 @@ class Config(BaseModel):
     answering: AnsweringConfig
     trainer: TrainerConfig
     logger: LoggerConfig
-    action: Literal["run", "compare"] = Field(description="What to do.")
-    runs: tuple[Path, ...] = Field(description="Run folders that action=compare reads.")
+    action: Action = Field(description="What to do.")
+    runs: tuple[Path, ...] = Field(
+        description="Run folders: those that action=compare reads, and those that action=export "
+        "names as control arms."
+    )
+    question: str | None = Field(description="Id of the question that inspect and trace follow.")
+    inspect: InspectConfig
+    export: ExportConfig
+    prune: PruneConfig
     store_dir: Path = Field(description="Where finished stages are kept.")
     run_dir: Path | None = Field(description="Folder of this run; null derives it.")
 

@@ -11,45 +11,36 @@ from filelock import FileLock, Timeout
 
 from cem_lightning.errors import UserError
 from cem_lightning.evolution.config import Config, changed_keys
-from cem_lightning.evolution.loop import Loop
+from cem_lightning.evolution.prepare import prepare
 from cem_lightning.evolution.record import make_record
 from cem_lightning.evolution.runner import Runner
-from cem_lightning.questions.pools import read_pools
 from cem_lightning.reporting.run_folder import FINISHED
 from cem_lightning.storage.atomic import write_json
-from cem_lightning.storage.digests import digest_path
-from cem_lightning.storage.store import Part, Store
+from cem_lightning.storage.store import Store
 
 _CONFIG = "config.json"
 _SHOWN = 5  # differing keys named in an error
 
 
-def run(config: Config) -> Path:
+def run(config: Config, sweep: str | None = None) -> Path:
     """Run the configured evolution, or continue it, and return its run folder.
+
+    Args:
+        sweep: names the sweep that this run is a job of, if it is one.
 
     Raises:
         UserError: if something the user gave cannot be used; nothing half-written is left.
     """
-    from cem_lightning.knowledge.corpora import read_corpus
-    from cem_lightning.models.loading import device_kind, load_encoder
-    from cem_lightning.models.source import resolve
     from cem_lightning.reporting.html import write_report
     from cem_lightning.reporting.progress import make_progress
     from cem_lightning.reporting.tables import print_run
     from cem_lightning.reporting.wandb_run import log_to_wandb
 
-    pools = read_pools(config.data, config.seed)
-    corpus = read_corpus(config.knowledge)
-    source = resolve(config.model.path)
-    device = device_kind(config.model)
-    if source.is_dir():
-        load_encoder(source, config.model)
+    prepared = prepare(config)
     with _claimed(config) as folder, make_progress() as progress:
         runner = Runner(Store(config.store_dir), progress)
-        model = _model_part(source, runner)
-        load_encoder(model.path, config.model)
-        course = Loop(config, pools, model, corpus.digest, device, runner).run()
-        record = make_record(config, pools, course)
+        course = prepared.loop(runner).run()
+        record = make_record(config, prepared.pools, course)
         record.write(folder)
         report = write_report(record, folder)
         if config.logger.kind == "wandb":
@@ -59,14 +50,6 @@ def run(config: Config) -> Path:
     print_run(record)
     print(f"report: {report}")
     return folder
-
-
-def _model_part(source: Path, runner: Runner) -> Part:
-    """The model's folder; a GGUF is converted once and kept."""
-    part = Part(source, digest_path(source))
-    if source.is_dir():
-        return part
-    return runner.run("convert", "convert model", {"file": part}, {}).part("model")
 
 
 @contextmanager

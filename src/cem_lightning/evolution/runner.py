@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from cem_lightning.errors import UserError
 from cem_lightning.evolution.stages import POOLS, STAGES, Job
 from cem_lightning.progress import Progress
 from cem_lightning.questions.pools import Pools
@@ -32,11 +33,13 @@ class Runner:
     Args:
         store: where results are kept and found.
         progress: shows one line per stage.
+        compute: run what the store does not hold; otherwise that is the user's to mend.
     """
 
-    def __init__(self, store: Store, progress: Progress) -> None:
+    def __init__(self, store: Store, progress: Progress, *, compute: bool = True) -> None:
         self._store = store
         self._progress = progress
+        self._compute = compute
         self._warned = False
 
     def run(
@@ -45,10 +48,18 @@ class Runner:
         """The result of a stage for these inputs and this part of the configuration.
 
         Of the inputs only the digests enter the key, not the paths.
+
+        Raises:
+            UserError: if it would have to be run and this runner computes nothing.
         """
         definition = STAGES[stage]
 
         def work(folder: Path) -> dict[str, Any]:
+            if not self._compute:
+                raise UserError(
+                    f"{title} is not in store_dir: {self._store.root}. Give the same command with "
+                    "action=run first; it computes what is missing."
+                )
             paths = {name: str(part.path) for name, part in inputs.items()}
             write_json(folder / _JOB, {"stage": stage, "inputs": paths, "config": dict(config)})
             return run_stage(folder, title, self._progress)

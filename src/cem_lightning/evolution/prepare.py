@@ -1,0 +1,83 @@
+"""What the user gave, read and checked before any stage; and a finished course, read back.
+
+Every action on an evolution begins here; what it does then is its own module's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cem_lightning.evolution.config import Config
+from cem_lightning.evolution.loop import Course, Loop
+from cem_lightning.evolution.runner import Runner
+from cem_lightning.knowledge.corpora import Corpus, read_corpus
+from cem_lightning.progress import SilentProgress
+from cem_lightning.questions.pools import Pools, read_pools
+from cem_lightning.storage.digests import digest_path
+from cem_lightning.storage.store import Part, Store
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The user's questions, corpus and model, all of them usable.
+
+    Attributes:
+        source: the model's folder, or the file it is to be converted from.
+        device: kind of the device, "cpu" or "cuda".
+    """
+
+    config: Config
+    pools: Pools
+    corpus: Corpus
+    source: Path
+    device: str
+
+    def model(self, runner: Runner) -> Part:
+        """The model's folder; a GGUF is converted once and kept."""
+        from cem_lightning.models.loading import load_encoder
+
+        part = Part(self.source, digest_path(self.source))
+        if not self.source.is_dir():
+            part = runner.run("convert", "convert model", {"file": part}, {}).part("model")
+            load_encoder(part.path, self.config.model)
+        return part
+
+    def loop(self, runner: Runner) -> Loop:
+        """The rounds, ready to run."""
+        return Loop(
+            self.config,
+            self.pools,
+            self.model(runner),
+            self.corpus.digest,
+            self.device,
+            runner,
+        )
+
+
+def prepare(config: Config) -> Prepared:
+    """Read everything that the configuration names.
+
+    Raises:
+        UserError: if something the user gave cannot be used.
+    """
+    from cem_lightning.models.loading import device_kind, load_encoder
+    from cem_lightning.models.source import resolve
+
+    pools = read_pools(config.data, config.seed)
+    corpus = read_corpus(config.knowledge)
+    source = resolve(config.model.path)
+    device = device_kind(config.model)
+    if source.is_dir():
+        load_encoder(source, config.model)
+    return Prepared(config, pools, corpus, source, device)
+
+
+def stored_course(prepared: Prepared) -> tuple[Part, Course]:
+    """The untouched model and the rounds of a finished evolution, all from the store.
+
+    Raises:
+        UserError: if a stage is not there, with the command that computes it.
+    """
+    runner = Runner(Store(prepared.config.store_dir), SilentProgress(), compute=False)
+    return prepared.model(runner), prepared.loop(runner).run()
