@@ -26,7 +26,7 @@ lint: $(READY)  ## Style, types and the order of imports
 	$(BIN)/lint-imports
 
 fast: $(READY)  ## The fast tests
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --dist loadfile
 
 slow: $(READY)  ## The tests with the real model
 	$(BIN)/python -m pytest -m "slow"

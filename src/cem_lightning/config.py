@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from cem_lightning.errors import UserError, nearest
 from cem_lightning.evolution.config import Config
+from cem_lightning.secrets import secrets_in
 
 
 def validate(values: Mapping[str, Any]) -> Config:
@@ -21,6 +22,8 @@ def validate(values: Mapping[str, Any]) -> Config:
     Raises:
         UserError: listing every problem at once, each with its key and the nearest valid name.
     """
+    if found := list(secrets_in(values)):  # before anything that shows values
+        raise UserError(_listed(found))
     missing = list(_missing(values))
     if missing:
         raise UserError(_listed([f"{key}: must be set, for instance {key}=..." for key in missing]))

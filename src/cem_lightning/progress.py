@@ -5,7 +5,7 @@ Draws nothing; lines on a terminal are the business of `reporting.progress`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -15,6 +15,10 @@ class Task(Protocol):
 
     def advance(self, amount: float = 1, note: str = "") -> None:
         """Record that `amount` more units are done; `note` replaces the one shown before."""
+        ...
+
+    def measure(self, row: Mapping[str, float]) -> None:
+        """Tell what one step of the stage gave, such as its loss."""
         ...
 
 
@@ -46,6 +50,9 @@ class SilentTask:
     """Takes notice of nothing."""
 
     def advance(self, amount: float = 1, note: str = "") -> None:
+        """Do nothing."""
+
+    def measure(self, row: Mapping[str, float]) -> None:
         """Do nothing."""
 
 

@@ -1,14 +1,17 @@
 """``python -m cem_lightning.worker FOLDER``: runs the one stage that a prepared folder describes.
 
-Never the Hydra command, so that whoever starts several of these starts no sweep again.
+Never the Hydra command, so that whoever starts several of these starts no sweep again. Started by
+torchrun, they share a training.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
+from cem_lightning.evolution.processes import run_as_rank
 from cem_lightning.evolution.runner import run_stage
 from cem_lightning.progress import SilentProgress
 
@@ -16,7 +19,10 @@ from cem_lightning.progress import SilentProgress
 def main() -> None:
     """Run the stage and print its record as JSON."""
     folder = Path(sys.argv[1])
-    print(json.dumps(run_stage(folder, folder.name, SilentProgress())))
+    if "LOCAL_RANK" in os.environ and "TORCHELASTIC_RUN_ID" in os.environ:
+        run_as_rank(run_stage, folder)
+    else:
+        print(json.dumps(run_stage(folder, folder.name, SilentProgress())))
 
 
 if __name__ == "__main__":

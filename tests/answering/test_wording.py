@@ -39,6 +39,17 @@ def test_prompt_and_response(method: Method) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_a_short_answer_is_asked_for_alike_under_every_method(method: Method) -> None:
+    wording = Wording(method)
+    short = Question("s", "Who parted it?", ("Moses",), 0, "c", blind="Who did?")
+    assert wording.prompt(short) == "Who parted it?\n\nAnswer in a few words."
+    assert wording.prompt(short, blind=True) == "Who did?\n\nAnswer in a few words."
+    book = wording.prompt(short, passages=("One.", "Two."))
+    assert book == "One.\n\nTwo.\n\nWho parted it?\n\nAnswer in a few words."
+    assert wording.response(short, 0) == "Moses"
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_the_response_is_not_in_the_prompt_before_it_is_chosen(method: Method) -> None:
     """The prompt is the same whichever choice is right."""
     other = replace(QUESTION, answer=0)
@@ -113,6 +124,28 @@ def test_the_version_changes_with_the_wording(monkeypatch: pytest.MonkeyPatch) -
             patch.setattr(Wording, name, changed)
             for method in METHODS:
                 assert Wording(method).version != versions[method]
+
+
+def test_the_version_changes_with_how_short_answers_are_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = Wording("cloze").version
+    prompt, response = Wording.prompt, Wording.response
+
+    def asked(self: Wording, question: Question, **given: object) -> str:
+        return prompt(self, question, **given) + ("!" if question.short else "")
+
+    def read(self: Wording, question: Question, **given: object) -> str:
+        lead = "Read: " if given.get("passages") and question.short else ""
+        return lead + prompt(self, question, **given)
+
+    def said(self: Wording, question: Question, index: int) -> str:
+        return response(self, question, index) + ("!" if question.short else "")
+
+    for name, changed in (("prompt", asked), ("prompt", read), ("response", said)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Wording, name, changed)
+            assert Wording("cloze").version != before
 
 
 def test_the_version_changes_with_how_passages_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:

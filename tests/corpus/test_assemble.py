@@ -13,7 +13,7 @@ from cem_lightning.knowledge.records import Passage
 from cem_lightning.mistakes.records import Mistake
 from cem_lightning.models.encoding import Encoder
 from cem_lightning.questions.records import Question
-from cem_lightning.questions.wording import Wording
+from cem_lightning.questions.wording import Method, Wording
 from tests.tiny import tiny_tokenizer
 
 SHARES = dict.fromkeys(("passage", "normative", "extractive", "review", "general"), 0.2)
@@ -55,8 +55,7 @@ def made(context: int = 512, shares: dict[str, float] = SHARES, **changes: Any) 
     }
     leaks = given.pop("leaks", None)
     return assemble(
-        **given,
-        wording=Wording("cloze"),
+        **{"wording": Wording("cloze")} | given,
         encoder=Encoder(tiny_tokenizer(), "chat"),
         context=context,
         recipe=recipe,
@@ -95,6 +94,30 @@ def test_an_extractive_prompt_holds_the_passage_and_the_question() -> None:
     text = tiny_tokenizer().decode(example.ids)
     assert PASSAGES[0].text in text
     assert "What grows in garden q1?" in text
+
+
+@pytest.mark.parametrize("method", ["cloze", "letters", "extract"])
+def test_short_answers_are_trained_as_they_are_accepted(method: Method) -> None:
+    missed, known = (Question(name, f"{name}?", ("3.5 m",), 0, name) for name in ("s1", "s2"))
+    result = made(
+        mistakes=[Mistake(missed, "wrong", None, 0.0)],
+        passages=[passage("p", "S1 is 3.5 m high.", "s1"), passage("n", "Or 13.5 m.", "s1")],
+        right=[known],
+        wording=Wording(method),
+    )
+    tokenizer = tiny_tokenizer()
+    found = {}
+    for example in result.examples:
+        if example.kind in ("normative", "extractive", "review"):
+            trained = [t for t, on in zip(example.ids, example.supervised, strict=True) if on]
+            assert tokenizer.decode(trained) == "3.5 m<|im_end|>"
+            assert "?\n\nAnswer in a few words.<|im_end|>" in tokenizer.decode(example.ids)
+            found[example.kind] = (example.question_ids, example.passage_ids)
+    assert found == {
+        "normative": (("s1",), ()),
+        "extractive": (("s1",), ("p",)),
+        "review": (("s2",), ()),
+    }
 
 
 def test_random_passages_replace_the_retrieved_ones() -> None:
@@ -139,6 +162,13 @@ def test_no_supervised_tokens_is_refused_with_counts() -> None:
         ("水的沸点是一百度。", "一百度", True),
         ("in 1898", "189", False),
         ("costs $5.", "$5", True),
+        ("It is 3.5 m high.", "3.5", True),
+        ("It is 3.5 m high.", "3", False),
+        ("It is 3.5 m high.", "5", False),
+        ("Of 1,200 men", "200", False),
+        ("There were 3, 5 of them tall.", "3", True),
+        ("It ended in 1871.", "1871", True),
+        ("Version 2.Final", "2", True),
         ("anything", "  ", False),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from cem_lightning.errors import UserError
 from cem_lightning.knowledge.acquire import Acquired, acquire
-from cem_lightning.knowledge.config import KnowledgeConfig
+from cem_lightning.knowledge.config import LocalKnowledge
 from cem_lightning.knowledge.corpora import Corpus
 from cem_lightning.knowledge.records import Document
 from cem_lightning.mistakes.points import knowledge_points
@@ -20,7 +20,8 @@ from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.records import Question
 
 GASES = ("helium", "neon", "argon", "krypton", "xenon", "radon")
-CONFIG = KnowledgeConfig(
+CONFIG = LocalKnowledge(
+    retriever="local",
     corpus="-",
     passages=2,
     passage_tokens=16,
@@ -162,6 +163,15 @@ def test_the_control_is_of_the_same_size_from_documents_not_found() -> None:
     assert all(each.document not in found for each in acquired.control)
     assert all(each.serves == () and each.score == 0 for each in acquired.control)
     assert len({each.id for each in acquired.control}) == len(acquired.control)
+
+
+def test_the_control_is_not_drawn_from_what_was_fetched_for_the_mistakes() -> None:
+    texts = documents(*TELLING[:2], "Helium has two electrons.", *FILLER[:5])
+    pools = Pools((question("helium"),))
+    acquired = acquire([mistake("helium")], Corpus(texts, sought=3), pools, CONFIG, 1, count)
+    assert {each.document for each in acquired.passages} <= {"d0", "d1", "d2"}
+    assert acquired.control
+    assert {each.document for each in acquired.control} <= {f"d{at}" for at in range(3, 8)}
 
 
 def test_the_seed_moves_the_control_and_nothing_else() -> None:

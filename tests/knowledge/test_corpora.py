@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cem_lightning.errors import UserError
-from cem_lightning.knowledge.config import KnowledgeConfig
+from cem_lightning.knowledge.config import LocalKnowledge
 from cem_lightning.knowledge.corpora import read_corpus
 
 
-def config(corpus: Path | str) -> KnowledgeConfig:
-    return KnowledgeConfig(
+def config(corpus: Path | str) -> LocalKnowledge:
+    return LocalKnowledge(
+        retriever="local",
         corpus=str(corpus),
         passages=1,
         passage_tokens=50,
@@ -45,11 +49,15 @@ def test_a_folder_gives_its_text_files_in_a_fixed_order_with_relative_names(tmp_
     (tmp_path / "sub" / "a.md").write_text("# A")
     (tmp_path / "b.txt").write_bytes(b"\xef\xbb\xbfB\r\nb")
     (tmp_path / "c.pdf").write_text("no")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "d.md").write_text("no")
+    (tmp_path / "e.markdown").write_bytes("Grüße".encode("utf-16"))
     (tmp_path / "empty.txt").write_text("\n")
     documents = read_corpus(config(tmp_path)).documents
     assert [(each.id, each.text, each.title) for each in documents] == [
         ("b.txt", "B\nb", "b"),
-        ("sub/a.md", "# A", "a"),
+        ("e.markdown", "Grüße", "e"),
+        ("sub/a.md", "A", "A"),
     ]
 
 
@@ -86,10 +94,109 @@ def test_folders_without_text_and_with_other_encodings_are_refused(tmp_path: Pat
     with pytest.raises(UserError, match="holds no text"):
         read_corpus(config(tmp_path))
     (tmp_path / "a.txt").write_bytes(b"one\ntwo \xe9\n")
-    with pytest.raises(UserError, match=r"a\.txt, line 2: not UTF-8"):
+    with pytest.raises(UserError, match=r"a\.txt, line 2: byte 5 is not UTF-8"):
         read_corpus(config(tmp_path))
 
 
 def test_a_misspelt_name_gets_a_hint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"knowledge\.corpus: .*did you mean 'elements'"):
         read_corpus(config("elemnts"))
+
+
+def test_a_long_file_becomes_several_documents_of_whole_paragraphs(tmp_path: Path) -> None:
+    told = [f"Paragraph {at} tells of hill {at} and of the river below it. " * 8 for at in range(9)]
+    (tmp_path / "a.md").write_text("# Hills\n\n" + "\n\n".join(told))
+    (tmp_path / "b.txt").write_text("\n \n".join(told))
+    documents = read_corpus(config(tmp_path)).documents
+    for name, title in (("a.md", "Hills"), ("b.txt", "b")):
+        mine = [each for each in documents if each.origin == name]
+        assert [each.id for each in mine] == [
+            name,
+            *(f"{name}#{at}" for at in range(2, len(mine) + 1)),
+        ]
+        assert len(mine) > 2
+        assert all(each.title == title and len(each.text) <= 1500 for each in mine)
+        text = "\n\n".join(each.text for each in mine)
+        assert all(each.strip() in text for each in told)
+
+
+MARKDOWN = """---
+title: "The Gruk"
+tags: [a, b]
+---
+# A heading
+
+The **gruk** is *red*, see [its page](https://example.org/gruk) ![picture](g.png).
+<!-- nobody reads this -->
+
+- It lives in `Arle`.
+- It eats 2 * 3 \\* 4 leaves.
+
+| year | name |
+|------|------|
+| 1898 | Ada  |
+
+```python
+print("gruk")
+```
+"""
+
+
+def test_markdown_is_read_as_its_reader_sees_it(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(MARKDOWN)
+    (document,) = read_corpus(config(tmp_path)).documents
+    assert document.title == "The Gruk"
+    assert document.text == (
+        "A heading\n\nThe gruk is red, see its page .\n\nIt lives in Arle.\n\n"
+        'It eats 2 * 3 * 4 leaves.\n\nyear, name\n\n1898, Ada\n\nprint("gruk")'
+    )
+
+
+def test_a_rule_at_the_top_of_markdown_is_no_front_matter(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("---\nOne thing.\n\n---\n\n## Second\n\nAnother.\n")
+    (document,) = read_corpus(config(tmp_path)).documents
+    assert (document.title, document.text.split("\n\n")[-1]) == ("Second", "Another.")
+    assert "One thing." in document.text
+
+
+def write_parquet(path: Path, **columns: Any) -> Path:
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def test_parquet_gives_documents_and_other_columns_are_ignored(tmp_path: Path) -> None:
+    path = write_parquet(
+        tmp_path / "c.parquet",
+        text=pa.array([" One. ", None, "Two."]).dictionary_encode(),
+        id=pa.array(["a", None, None], pa.large_string()),
+        title=["T", None, None],
+        embedding=[[1.0], [2.0], [3.0]],
+    )
+    first, second = read_corpus(config(path)).documents
+    assert (first.id, first.text, first.title) == ("a", "One.", "T")
+    assert (second.id, second.text, second.title) == ("c.parquet:3", "Two.", "")
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"txet": ["x"], "id": ["a"]}, "no column 'text'; did you mean 'txet'.* 'txet', 'id'"),
+        ({"text": [3]}, "the column 'text' holds int64; make it a column of strings"),
+        ({"text": ["x"], "id": [3]}, "the column 'id' holds int64; .* or leave it out"),
+        ({"text": ["x", "y"], "id": ["a", "a"]}, "row 2: the id 'a' is already that of row 1"),
+        ({"text": ["", None]}, "holds no text"),
+    ],
+)
+def test_bad_parquet_is_named_by_column_and_row(
+    tmp_path: Path, columns: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        read_corpus(config(write_parquet(tmp_path / "c.parquet", **columns)))
+
+
+def test_a_parquet_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    whole = write_parquet(tmp_path / "c.parquet", text=["x" * 999]).read_bytes()
+    for content in (b"", b'{"text": "x"}', whole[:-20], whole[:40] + b"\0" * 40 + whole[80:]):
+        (tmp_path / "c.parquet").write_bytes(content)
+        with pytest.raises(UserError, match=r"c\.parquet cannot be read as Parquet"):
+            read_corpus(config(tmp_path / "c.parquet"))

@@ -42,6 +42,29 @@ def test_wrong_and_unsure_answers_are_mistakes_and_format_failures_are_not() -> 
     assert [each.confidence for each in mistakes] == [0.4, 0.49]
 
 
+def test_wrong_and_unlikely_short_answers_are_mistakes() -> None:
+    given: tuple[tuple[str, Outcome, int | None, float], ...] = (
+        ("wrong", "wrong", None, 0.9),
+        ("unsure", "right", 0, 0.49),
+        ("sure", "right", 0, 0.5),
+        ("silent", "unparsable", None, 0.1),
+        ("long", "too_long", None, 0.1),
+    )
+    answers = [
+        Answer(name, (-1.0,), (probability,), prediction, outcome, name)
+        for name, outcome, prediction, probability in given
+    ]
+    asked = [Question(name, f"Who found {name}?", ("Janssen",), 0, name) for name, *_ in given]
+    mistakes = collect(asked, answers, CONFIG)
+    assert [(each.question.id, each.label, each.prediction) for each in mistakes] == [
+        ("wrong", "wrong", None),
+        ("unsure", "ambiguous", 0),
+    ]
+    assert [each.confidence for each in mistakes] == [0.0, 0.49]
+    assert mistakes[0].points == ("found wrong", "janssen")
+    assert [Mistake.from_dict(each.as_dict()) for each in mistakes] == list(mistakes)
+
+
 def test_a_threshold_of_zero_collects_wrong_answers_only() -> None:
     config = MistakesConfig(ambiguous_below=0, points=4)
     assert collect([question("a")], [answer("a", "right", 0.0)], config) == ()

@@ -152,6 +152,72 @@ def test_a_folder_without_a_whole_model_is_the_users_to_mend(tmp_path: Path, nam
             load_encoder(folder, config("my/model"))
 
 
+@pytest.mark.parametrize(
+    ("content", "base"),
+    [
+        ('{"base_model_name_or_path": "Qwen/Qwen3-1.7B"}', "Qwen/Qwen3-1.7B"),
+        ('{"base_model_name_or_path": null}', "a model that it does not name"),
+        ("[", "a model that it does not name"),
+    ],
+)
+def test_an_adapter_alone_is_called_one(tmp_path: Path, content: str, base: str) -> None:
+    (tmp_path / "adapter_config.json").write_text(content)
+    with pytest.raises(UserError) as caught:
+        load_encoder(tmp_path, config("my/adapter"))
+    message = str(caught.value)
+    assert message.startswith(f"model.path: my/adapter is an adapter for {base}, not a model.")
+    for step in ("action=export", "merge_and_unload()", "model.path=FOLDER"):
+        assert step in message
+
+
+def code_of_its_own(name: str, key: str, value: object, **values: object) -> Callable[[Path], None]:
+    """A folder that would leave its mark if its code were run."""
+
+    def change(folder: Path) -> None:
+        path = folder / name
+        values_there = json.loads(path.read_text())
+        path.write_text(json.dumps(values_there | {"auto_map": {key: value}} | values))
+        (folder / "own.py").write_text(f"open({str(folder / 'was_run')!r}, 'w').close()\n")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        code_of_its_own("config.json", "AutoConfig", "own.Config", model_type="own"),
+        code_of_its_own(
+            "tokenizer_config.json", "AutoTokenizer", [None, "own.Own"], tokenizer_class="Own"
+        ),
+    ],
+    ids=["model", "tokenizer"],
+)
+def test_code_that_comes_with_a_model_is_never_run(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    folder = tiny_model_folder(tmp_path / "model")
+    change(folder)
+    with pytest.raises(UserError) as caught:
+        load_encoder(folder, config("my/model"))
+    message = str(caught.value)
+    assert "my/model runs only with program code of its own" in message
+    assert "never run here" in message
+    assert not (folder / "was_run").exists()
+
+
+@pytest.mark.parametrize("method", ["gptq", "bitsandbytes", "awq", "compressed-tensors"])
+def test_quantised_weights_are_refused_before_anything_is_computed(
+    tmp_path: Path, method: str
+) -> None:
+    folder = tiny_model_folder(tmp_path / "model")
+    setting(quantization_config={"quant_method": method, "bits": 4})(folder)
+    with pytest.raises(UserError) as caught:
+        load_encoder(folder, config("my/model"))
+    message = str(caught.value)
+    assert message.startswith(f"model.path: the weights of my/model are quantised ({method})")
+    assert "Give the model they were made from" in message
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "adapter_model.safetensors"])
 def test_broken_weights_of_a_round_are_named(tmp_path: Path, name: str) -> None:
     folder = tiny_model_folder(tmp_path / "base")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from cem_lightning.errors import UserError
+from cem_lightning.models.config import ModelConfig
+from cem_lightning.models.encoding import Encoder
+from cem_lightning.models.loading import load_encoder, load_model
 from cem_lightning.models.source import convert_gguf, resolve
+from tests.models.gguf_files import write_gguf
+from tests.models.tokenizers import KINDS, make_tokenizer
+from tests.tiny import tiny_model
 
 
 @pytest.fixture
@@ -50,7 +58,7 @@ def test_a_missing_folder_names_the_choices(path: str) -> None:
         resolve(path)
     message = str(caught.value)
     assert message.startswith(f"model.path: {path} does not exist.")
-    for choice in ("config.json", ".gguf", "package://PACKAGE/FILE", "hub id"):
+    for choice in ("config.json", ".gguf", "package://PACKAGE/FILE", "hub id", "random://"):
         assert choice in message
 
 
@@ -98,3 +106,27 @@ def test_a_damaged_gguf_leaves_nothing(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(UserError, match=r"model\.path: .*model\.gguf cannot be read as a GGUF"):
         convert_gguf(path, tmp_path / "out")
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("template", [True, False])
+def test_a_gguf_gives_the_same_model_chat_or_base(tmp_path: Path, template: bool) -> None:
+    kind = KINDS["qwen1.5"] if template else replace(KINDS["qwen1.5"], template=None)
+    tokenizer = make_tokenizer(kind, merges=[("r", "e")])
+    network = tiny_model("qwen2", vocabulary=len(tokenizer))
+    file = write_gguf(tmp_path / "model.gguf", network, tokenizer)
+    convert_gguf(resolve(str(file)), tmp_path / "out")
+    values = {"path": str(file), "dtype": "float32", "attention": "sdpa", "device": "cpu"}
+    plain = ModelConfig.model_validate(values | {"style": "plain"})
+    chat = ModelConfig.model_validate(values | {"style": "chat"})
+    model = load_model(tmp_path / "out", plain)
+    prompt = model.encoder.prompt("Which sea?")
+    assert model.encoder.tokenizer.decode(list(prompt)) == "Question: Which sea?\nAnswer:"
+    with torch.inference_mode():
+        ids = torch.tensor([prompt])
+        assert torch.equal(model.network(ids).logits, network(ids).logits)
+    if template:
+        asked = load_model(tmp_path / "out", chat).encoder.prompt("Which sea?")
+        assert asked == Encoder(tokenizer, "chat").prompt("Which sea?")
+    else:
+        with pytest.raises(UserError, match=r"no chat template.*set model\.style=plain"):
+            load_encoder(tmp_path / "out", chat)

@@ -4,57 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-SMOLLM2 = (
-    "{% for message in messages %}"
-    "{% if loop.first and messages[0]['role'] != 'system' %}"
-    "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM<|im_end|>\n' }}"
-    "{% endif %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-LLAMA3 = (
-    "{% for message in messages %}"
-    "{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'"
-    " + message['content'] | trim + '<|eot_id|>' %}"
-    "{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}"
-    "{{ content }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}"
-    "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}"
-    "{% endif %}"
-)
-GEMMA = (
-    "{{ bos_token }}"
-    "{% if messages[0]['role'] == 'system' %}"
-    "{{ raise_exception('System role not supported') }}"
-    "{% endif %}"
-    "{% for message in messages %}"
-    "{% set role = 'model' if message['role'] == 'assistant' else message['role'] %}"
-    "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
-)
-QWEN3 = (
-    "{%- for message in messages %}"
-    "{%- if message.role == 'assistant' and loop.last %}"
-    "{{- '<|im_start|>assistant\n<think>\n\n</think>\n\n' + message.content.lstrip('\n') }}"
-    "{{- '<|im_end|>\n' }}"
-    "{%- else %}"
-    "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"
-    "{%- endif %}"
-    "{%- endfor %}"
-    "{%- if add_generation_prompt %}"
-    "{{- '<|im_start|>assistant\n' }}"
-    "{%- if enable_thinking is defined and enable_thinking is false %}"
-    "{{- '<think>\n\n</think>\n\n' }}"
-    "{%- endif %}"
-    "{%- endif %}"
-)
+TEMPLATES = Path(__file__).parent / "templates"
+
 MISTRAL = (  # this one leaves the begin of text to the tokenizer
     "{% for message in messages %}"
     "{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}"
@@ -76,7 +32,8 @@ class Kind:
     Attributes:
         specials: control tokens, in the order of their ids.
         adds_begin: `encode` puts the begin of text in front of every text.
-        words: added tokens that the vendor does not count among the control tokens.
+        marks: added tokens that the template writes but the vendor does not count as special.
+        words: added tokens that are words like any.
     """
 
     template: str | None
@@ -84,47 +41,60 @@ class Kind:
     begin: str | None
     end: str | None
     adds_begin: bool = False
+    marks: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
 
 
+def template_of(name: str) -> str:
+    """The chat template of a model, as its tokenizer carries it."""
+    return (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")
+
+
+_CHATML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+_LLAMA3 = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
+_GEMMA = ("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>")
+
+
+def _llama3(template: str) -> Kind:
+    return Kind(template_of(template), _LLAMA3, "<|begin_of_text|>", "<|eot_id|>", adds_begin=True)
+
+
+def _gemma(template: str) -> Kind:
+    words = ("\n\n", "<table>")
+    return Kind(template_of(template), _GEMMA, "<bos>", "<eos>", adds_begin=True, words=words)
+
+
 KINDS = {
-    "smollm2": Kind(
-        SMOLLM2, ("<|endoftext|>", "<|im_start|>", "<|im_end|>"), "<|im_start|>", "<|im_end|>"
+    "smollm2": Kind(template_of("smollm2"), _CHATML, "<|im_start|>", "<|im_end|>"),
+    "qwen1.5": Kind(template_of("qwen1_5"), _CHATML, None, "<|im_end|>"),
+    "qwen2.5": Kind(
+        template_of("qwen2_5"),
+        _CHATML,
+        None,
+        "<|im_end|>",
+        marks=("<tool_call>", "</tool_call>"),
+        words=("<|fim_prefix|>",),
     ),
-    "llama3": Kind(
-        LLAMA3,
-        ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
-        "<|begin_of_text|>",
-        "<|eot_id|>",
-        adds_begin=True,
+    "qwen3": Kind(
+        template_of("qwen3"),
+        _CHATML,
+        None,
+        "<|im_end|>",
+        marks=("<tool_call>", "</tool_call>", "<think>", "</think>"),
+        words=("<|fim_prefix|>",),
     ),
+    "llama3": _llama3("llama3"),
+    "llama3.1": _llama3("llama3_1"),
+    "llama3.2": _llama3("llama3_2"),
     "llama3 base": Kind(  # ends a text otherwise than a turn
-        LLAMA3,
-        (
-            "<|begin_of_text|>",
-            "<|end_of_text|>",
-            "<|start_header_id|>",
-            "<|end_header_id|>",
-            "<|eot_id|>",
-        ),
+        template_of("llama3"),
+        ("<|begin_of_text|>", "<|end_of_text|>", *_LLAMA3[1:]),
         "<|begin_of_text|>",
         "<|end_of_text|>",
         adds_begin=True,
     ),
-    "gemma": Kind(
-        GEMMA,
-        ("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"),
-        "<bos>",
-        "<eos>",
-        adds_begin=True,
-    ),
-    "qwen3": Kind(
-        QWEN3,
-        ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
-        None,
-        "<|im_end|>",
-        words=("<think>", "</think>"),
-    ),
+    "gemma2": _gemma("gemma"),
+    "gemma3": _gemma("gemma3"),
     "mistral": Kind(MISTRAL, ("<s>", "</s>", "[INST]", "[/INST]"), "<s>", "</s>", adds_begin=True),
     "without control": Kind(WITHOUT_CONTROL, ("<s>", "</s>"), "<s>", "</s>"),
 }
@@ -137,13 +107,14 @@ def make_tokenizer(
 
     Texts are not cut into words first, so that merges may reach over spaces and line breaks.
     """
+    added = (*kind.marks, *kind.words)
     tokens = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *map("".join, merges)]
-    vocabulary = {token: at for at, token in enumerate([*kind.specials, *kind.words, *tokens])}
+    vocabulary = {token: at for at, token in enumerate([*kind.specials, *added, *tokens])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=list(merges)))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(each, special=True) for each in kind.specials])
-    tokenizer.add_tokens([AddedToken(each, special=False) for each in kind.words])
+    tokenizer.add_tokens([AddedToken(each, special=False) for each in added])
     if kind.adds_begin and kind.begin:
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{kind.begin} $A", special_tokens=[(kind.begin, vocabulary[kind.begin])]

@@ -47,6 +47,12 @@ def test_position() -> None:
     assert cues.measure(pool)["first"] == pytest.approx(2 / 3)
 
 
+def test_short_answer_questions_are_left_out() -> None:
+    pool = [ask("?", "longest", "bb"), ask("?", "aa", "longer", answer=0)]
+    assert cues.measure([*pool, ask("Who?", "me"), ask("What?", "this")]) == cues.measure(pool)
+    assert cues.measure([ask("Who?", "me")]) == {}
+
+
 def test_an_empty_pool_is_refused() -> None:
     with pytest.raises(ValueError, match="empty"):
         cues.measure([])

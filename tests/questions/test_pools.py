@@ -65,6 +65,13 @@ def test_a_common_stem_with_other_answers_is_another_question(tmp_path: Path) ->
     assert len(read_pools(data(tmp_path, source=source, heldout=heldout), seed=1).heldout) == 1
 
 
+def test_a_short_answer_question_is_the_same_with_another_answer(tmp_path: Path) -> None:
+    source = [{"question": "Who found helium?", "answer": "Janssen"}]
+    heldout = [{"question": "who found Helium", "answer": "Pierre Janssen"}]
+    with pytest.raises(UserError, match="the same question stands in the source pool"):
+        read_pools(data(tmp_path, source=source, heldout=heldout), seed=1)
+
+
 def test_problems_of_all_files_come_at_once(tmp_path: Path) -> None:
     config = data(
         tmp_path,
@@ -131,6 +138,13 @@ def test_the_digest_tells_any_difference() -> None:
     assert pools.digest != Pools((), pools.source).digest
     assert pools.digest != Pools(pools.source[::-1]).digest
     assert pools.digest != Pools((replace(pools.source[0], answer=1), *pools.source[1:])).digest
+
+
+def test_what_was_left_out_changes_no_digest() -> None:
+    pools = Pools(many(3, 2))
+    noted = replace(pools, left_out=("x.csv, line 1: a", "x.csv, line 2: b", "y.csv, line 1: b"))
+    assert noted.digest == pools.digest
+    assert noted.reasons == {"b": 2, "a": 1}
 
 
 def test_slices_do_not_depend_on_the_hash_seed() -> None:

@@ -106,6 +106,7 @@ def test_killed_while_the_run_folder_is_written(
 
 
 @pytest.mark.invariant
+@pytest.mark.slow
 def test_killed_from_outside_at_any_moment(workspace: Workspace, uninterrupted: list[Any]) -> None:
     """The real command, killed again and again, a little later each time."""
     command = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from cem_lightning.answering.statistics import transitions, wilson_interval
@@ -78,6 +79,34 @@ def make_record(
             for step in range(1, 37)
         ],
     )
+
+
+def with_short_answers(record: RunRecord) -> RunRecord:
+    """The same run, but that 20 of its held-out questions ask for a short answer."""
+    rounds = []
+    for current in record.rounds:
+        scores = {"short": 20, "f1": 0.25 + current["round"] / 8, "held": 0.6}
+        heldout = current["pools"]["heldout"] | scores
+        rounds.append(current | {"pools": current["pools"] | {"heldout": heldout}})
+    stories = (
+        replace(
+            record.stories[0],
+            choices=("Paul-Émile",),
+            answer_before=None,
+            answer_after=0,
+            said_before=HOSTILE,
+            said_after="paul-émile.",
+        ),
+        replace(
+            record.stories[1],
+            choices=("Winkler",),
+            answer_before=None,
+            answer_after=None,
+            said_before="Scheele",
+            said_after="",
+        ),
+    )
+    return replace(record, metrics=record.metrics | {"rounds": rounds}, stories=stories)
 
 
 def from_rights(
@@ -192,20 +221,27 @@ def _story(each: int) -> MistakeStory:
         "gallium nitride in light-emitting diodes.",
     )
     hostile = HOSTILE if each == 3 else ""
+    before = 0 if each % 5 == 4 else (1, 2, 3, None)[each % 4]
+    choices = (
+        "Paul-Émile Lecoq de Boisbaudran",
+        "Clemens Winkler",
+        f"Carl Scheele{hostile}",
+        "门捷列夫",
+    )
+    after = 0 if each % 4 else 2
     return MistakeStory(
+        id=f"discoverer-{each}",
         round=1 + each // 17,
         question=f"Who discovered gallium ({each})?{hostile}",
-        choices=(
-            "Paul-Émile Lecoq de Boisbaudran",
-            "Clemens Winkler",
-            f"Carl Scheele{hostile}",
-            "门捷列夫",
-        ),
+        choices=choices,
         gold=0,
         label="ambiguous" if each % 5 == 4 else "wrong",
         passages=tuple(
-            StoryPassage(f"Gallium{hostile}", text + hostile, "elements/31") for text in texts
+            StoryPassage(f"p{at}", f"Gallium{hostile}", text + hostile, "elements/31", "CC BY 4.0")
+            for at, text in enumerate(texts)
         ),
-        answer_before=0 if each % 5 == 4 else (1, 2, 3, None)[each % 4],
-        answer_after=0 if each % 4 else 2,
+        answer_before=before,
+        answer_after=after,
+        said_before="" if before is None else choices[before],
+        said_after=choices[after],
     )

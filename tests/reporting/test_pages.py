@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cem_lightning.reporting.html import chosen_stories, report_page, write_report
-from tests.reporting.records import HOSTILE, make_record
+from tests.reporting.records import HOSTILE, make_record, with_short_answers
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,39 @@ def test_every_pair_of_accuracy_and_interval_has_its_number(page: str) -> None:
         low, high = (f"{each * 100:.0f}" for each in scores["ci95"])
         row = rf"<td>{scores['n']}</td>\s*<td>{scores['accuracy']:.1%} \[{low}, {high}\]</td>"
         assert re.search(row, page)
+
+
+def test_short_answers_are_shown_as_they_were_written() -> None:
+    page = report_page(with_short_answers(make_record()))
+    assert "F1 / held" in page and "37.5% / 60.0%<small>n = 20</small>" in page
+    assert HOSTILE not in page
+    mended, missed = page.split('<article class="story">')[1:]
+    shown = [re.sub("<[^>]*>", " ", each).split() for each in re.findall("<li.*</li>", mended)]
+    assert shown[0] == ["✓", "Paul-Émile", "accepted"]
+    assert shown[1][1].startswith("&lt;/script&gt;") and shown[1][-1] == "before"
+    assert shown[2] == ["›", "paul-émile.", "after"]
+    assert '<span class="tag good">mended</span>' in mended
+    shown = [re.sub("<[^>]*>", " ", each).split() for each in re.findall("<li.*</li>", missed)]
+    assert shown[1:] == [["›", "Scheele", "before"], ["›", "(nothing)", "after"]]
+    assert '<span class="tag bad">still not right</span>' in missed
+    assert "could be read" not in page
+
+
+def test_without_short_answers_no_f1_is_shown(page: str) -> None:
+    assert "F1" not in page
+
+
+def test_text_that_named_no_choice_is_quoted() -> None:
+    record = make_record()
+    story = replace(record.stories[0], answer_after=None, said_after="I cannot <say>.")
+    page = report_page(replace(record, stories=(story,)))
+    assert "After: no answer that could be read, but “<bdi>I cannot &lt;say&gt;.</bdi>”." in page
+    silent = replace(record, stories=(replace(story, said_after=""),))
+    assert "After: no answer that could be read.</p>" in report_page(silent)
+
+
+def test_passages_are_shown_with_origin_and_licence(page: str) -> None:
+    assert "<bdi>Gallium</bdi> · <bdi>elements/31</bdi> · <bdi>CC BY 4.0</bdi>" in page
 
 
 def test_at_most_twenty_mistakes_taken_evenly() -> None:

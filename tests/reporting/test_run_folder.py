@@ -10,12 +10,13 @@ import pytest
 
 from cem_lightning.errors import UserError
 from cem_lightning.reporting.run_folder import RunRecord
-from tests.reporting.records import make_record
+from tests.reporting.records import make_record, with_short_answers
 
 
-@pytest.mark.parametrize("rounds", [0, 2])
-def test_read_gives_back_what_was_written(tmp_path: Path, rounds: int) -> None:
-    record = make_record(rounds=rounds)
+@pytest.mark.parametrize("record", [make_record(rounds=0), with_short_answers(make_record())])
+def test_read_gives_back_what_was_written(tmp_path: Path, record: RunRecord) -> None:
+    row = replace(record.answers[0], text="门 \u2028", f1=0.5)
+    record = replace(record, answers=(row, *record.answers[1:]))
     record.write(tmp_path / "run")
     assert RunRecord.read(tmp_path / "run") == record
     names = sorted(each.name for each in (tmp_path / "run").iterdir())
@@ -23,7 +24,7 @@ def test_read_gives_back_what_was_written(tmp_path: Path, rounds: int) -> None:
 
 
 def test_metrics_keep_the_documented_layout(tmp_path: Path) -> None:
-    make_record().write(tmp_path)
+    with_short_answers(make_record()).write(tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert {"rounds", "peak_memory_bytes", "seed", "name", "arm", "config"} <= set(metrics)
     documented = Path(__file__).parents[2].joinpath("docs/metrics.md").read_text()

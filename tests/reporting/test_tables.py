@@ -19,7 +19,7 @@ from cem_lightning.reporting.figures import (
 from cem_lightning.reporting.gains import flow, gain_per_million_tokens, gain_since_start, slices
 from cem_lightning.reporting.run_folder import RunRecord
 from cem_lightning.reporting.tables import print_run
-from tests.reporting.records import from_rights, make_record
+from tests.reporting.records import from_rights, make_record, with_short_answers
 
 
 def printed(record: RunRecord, width: int = 100) -> str:
@@ -54,6 +54,20 @@ def test_tables_fit_and_hold_no_control_characters() -> None:
     assert max(map(len, text.splitlines())) <= 100
     assert "…" not in text, "something is cut off"
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
+
+
+def test_f1_stands_there_only_for_pools_with_short_answers() -> None:
+    assert "Short answers" not in printed(make_record())
+    text = printed(with_short_answers(make_record()))
+    assert max(map(len, text.splitlines())) <= 100
+    table = text[text.index("Short answers: F1") :].splitlines()[2:]
+    assert table[0].split() == ["heldout"]
+    assert table[1].split(maxsplit=1) == ["round", "(n = 20)"]
+    assert [line.split(maxsplit=1) for line in table[3:6]] == [
+        ["0", "25.0% / 60.0%"],
+        ["1", "37.5% / 60.0%"],
+        ["2", "50.0% / 60.0%"],
+    ]
 
 
 def test_a_run_that_stopped_says_so() -> None:

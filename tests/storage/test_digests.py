@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from cem_lightning.storage import digests
 from cem_lightning.storage.digests import digest_file, digest_path, digest_value
 
 
@@ -87,3 +90,92 @@ def test_a_folders_digest_changes_with_content_and_names(
     before = digest_path(folder)
     change(folder)
     assert digest_path(folder) != before
+
+
+class Counter:
+    """Counts the files that are read through."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.read: list[str] = []
+        monkeypatch.setattr(digests, "digest_file", self)
+        monkeypatch.setattr(digests, "_LARGE", 100)
+        monkeypatch.setattr(digests, "_SETTLED", 0)
+
+    def __call__(self, path: Path) -> str:
+        self.read.append(path.name)
+        return digest_file(path)
+
+
+@pytest.fixture
+def counter(monkeypatch: pytest.MonkeyPatch) -> Counter:
+    return Counter(monkeypatch)
+
+
+def model_folder(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"w" * 1000)
+    return folder
+
+
+def test_a_large_file_is_read_once_and_a_small_one_always(tmp_path: Path, counter: Counter) -> None:
+    folder, memory = model_folder(tmp_path / "model"), tmp_path / "memory"
+    found = [digest_path(folder, memory) for _ in range(3)]
+    assert counter.read == ["config.json", "model.safetensors", "config.json", "config.json"]
+    assert set(found) == {digest_path(folder)}
+
+
+def larger(path: Path) -> None:
+    path.write_bytes(b"x" * 1001)
+
+
+def same_size(path: Path) -> None:
+    path.write_bytes(b"x" * 1000)
+
+
+def same_size_and_time(path: Path) -> None:
+    before = path.stat()
+    path.write_bytes(b"x" * 1000)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def another_in_its_place(path: Path) -> None:
+    before = path.stat()
+    other = path.with_name("other")
+    other.write_bytes(b"x" * 1000)
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+
+
+@pytest.mark.invariant
+@pytest.mark.parametrize("change", [larger, same_size, same_size_and_time, another_in_its_place])
+def test_a_changed_file_is_read_again(
+    tmp_path: Path, counter: Counter, change: Callable[[Path], None]
+) -> None:
+    folder, memory = model_folder(tmp_path / "model"), tmp_path / "memory"
+    before = digest_path(folder, memory)
+    time.sleep(0.05)  # longer than a tick of the clock that files are stamped with
+    change(folder / "model.safetensors")
+    assert digest_path(folder, memory) == digest_path(folder) != before
+
+
+def test_a_file_written_just_now_is_not_remembered(
+    tmp_path: Path, counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within a tick of the clock it could change without a trace."""
+    monkeypatch.setattr(digests, "_SETTLED", 10**12)
+    folder, memory = model_folder(tmp_path / "model"), tmp_path / "memory"
+    digest_path(folder, memory)
+    digest_path(folder, memory)
+    assert counter.read.count("model.safetensors") == 2
+    assert not memory.exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"file": {}}', '{"sha256": "0"}'])
+def test_a_damaged_memory_is_no_memory(tmp_path: Path, counter: Counter, content: str) -> None:
+    folder, memory = model_folder(tmp_path / "model"), tmp_path / "memory"
+    before = digest_path(folder, memory)
+    (note,) = memory.iterdir()
+    note.write_text(content)
+    assert digest_path(folder, memory) == before
+    assert counter.read.count("model.safetensors") == 2

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from cem_lightning.answering.config import AnsweringConfig
+from cem_lightning.answering.matching import exact_match, holds
 from cem_lightning.answering.records import Answer, Outcome
 from cem_lightning.answering.scoring import log_likelihoods
 from cem_lightning.models.loading import LanguageModel
@@ -29,36 +30,45 @@ def ask(
 ) -> tuple[Answer, ...]:
     """The model's answer to every question, in the order asked.
 
+    Multiple-choice questions are asked as the method says. A short-answer question is answered by
+    greedy generation and is right by exact match; the accepted answer is scored beside it.
+
     Args:
         blind: mask the subject of the stem; questions without such a form are left out.
         passages: texts to put into the prompt (open book), by question id.
         advance: called with the number of questions done.
     """
     wording = Wording(config.method)
-    asked = [each for each in questions if not blind or each.blind is not None]
-    prompts = [
-        wording.prompt(each, blind=blind, passages=(passages or {}).get(each.id, ()))
-        for each in asked
+    asked = [
+        (each, wording.prompt(each, blind=blind, passages=(passages or {}).get(each.id, ())))
+        for each in questions
+        if not blind or each.blind is not None
     ]
-    encoder = model.encoder
-    scores = log_likelihoods(
-        model,
-        [encoder.prompt(prompt) for prompt in prompts],
-        [
-            [
-                encoder.continuation(prompt, wording.response(question, index))
-                for index in range(len(question.choices))
-            ]
-            for question, prompt in zip(asked, prompts, strict=True)
-        ],
-        batch_tokens=config.batch_tokens,
-        advance=advance if config.method != "extract" else lambda _: None,
+    # apart, so that the digits of the one kind do not depend on the presence of the other
+    chosen = iter(
+        _choose(model, [each for each in asked if not each[0].short], wording, config, advance)
     )
+    written = iter(
+        _write(model, [each for each in asked if each[0].short], wording, config, advance)
+    )
+    return tuple(next(written if question.short else chosen) for question, _ in asked)
+
+
+def _choose(
+    model: LanguageModel,
+    asked: Sequence[tuple[Question, str]],
+    wording: Wording,
+    config: AnsweringConfig,
+    advance: Callable[[int], None],
+) -> list[Answer]:
+    """Answers to multiple-choice questions with their prompts."""
+    silent = config.method == "extract"  # it is the generation below that takes the time
+    scores = _score(model, asked, wording, config, _nothing if silent else advance)
     texts: list[str | None] = [""] * len(asked)
     if config.method == "extract":
-        texts = _generate(model, prompts, config, advance)
+        texts = _generate(model, [prompt for _, prompt in asked], config, advance)
     answers = []
-    for question, score, text in zip(asked, scores, texts, strict=True):
+    for (question, _), score, text in zip(asked, scores, texts, strict=True):
         if score is None or text is None:
             answers.append(Answer(question.id, (), (), None, "too_long"))
             continue
@@ -79,7 +89,74 @@ def ask(
                 text,
             )
         )
-    return tuple(answers)
+    return answers
+
+
+def _write(
+    model: LanguageModel,
+    asked: Sequence[tuple[Question, str]],
+    wording: Wording,
+    config: AnsweringConfig,
+    advance: Callable[[int], None],
+) -> list[Answer]:
+    """Answers to short-answer questions with their prompts.
+
+    A response that holds the accepted answer among other words is "unparsable": a failure of
+    form. An accepted answer of more than `config.response_tokens` could never be written:
+    "too_long".
+    """
+    scores = _score(model, asked, wording, config, _nothing)
+    texts = _generate(model, [prompt for _, prompt in asked], config, advance)
+    answers = []
+    for (question, _), score, text in zip(asked, scores, texts, strict=True):
+        if score is None or text is None or score[1][0] > config.response_tokens:
+            answers.append(Answer(question.id, (), (), None, "too_long"))
+            continue
+        sums, (tokens,) = score
+        outcome: Outcome = "wrong"
+        if exact_match(text, question.gold):
+            outcome = "right"
+        elif not text or holds(text, question.gold):
+            outcome = "unparsable"  # knowing it and saying it otherwise is no lack of knowledge
+        answers.append(
+            Answer(
+                question.id,
+                sums,
+                (math.exp(sums[0] / tokens),),
+                question.answer if outcome == "right" else None,
+                outcome,
+                text,
+            )
+        )
+    return answers
+
+
+def _score(
+    model: LanguageModel,
+    asked: Sequence[tuple[Question, str]],
+    wording: Wording,
+    config: AnsweringConfig,
+    advance: Callable[[int], None],
+) -> list[tuple[tuple[float, ...], tuple[int, ...]] | None]:
+    """Log-likelihoods and token counts of the responses that choose each choice."""
+    encoder = model.encoder
+    return log_likelihoods(
+        model,
+        [encoder.prompt(prompt) for _, prompt in asked],
+        [
+            [
+                encoder.continuation(prompt, wording.response(question, index))
+                for index in range(len(question.choices))
+            ]
+            for question, prompt in asked
+        ],
+        batch_tokens=config.batch_tokens,
+        advance=advance,
+    )
+
+
+def _nothing(_: int) -> None:
+    """No advance."""
 
 
 def _outcome(prediction: int | None, gold: int) -> Outcome:

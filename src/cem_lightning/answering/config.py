@@ -14,10 +14,12 @@ class AnsweringConfig(BaseModel):
 
     method: Literal["cloze", "letters", "extract"] = Field(
         description="cloze: log-likelihood of each choice's text; letters: of its letter; extract: "
-        "generate the paper's two-part answer and parse it."
+        "generate the paper's two-part answer and parse it. Short-answer questions are generated "
+        "under each."
     )
     normalise: Literal["sum", "token", "byte"] = Field(
-        description="What a log-likelihood is divided by: nothing, its tokens or its bytes."
+        description="What the log-likelihood of a choice is divided by: nothing, its tokens or its "
+        "bytes."
     )
     blind: bool = Field(
         description="Also ask every question with its subject masked (name-blind accuracy)."

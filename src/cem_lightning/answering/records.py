@@ -16,11 +16,15 @@ class Answer:
         question: the question's id.
         log_likelihoods: summed log-likelihood of each choice's response after the prompt, in
             nats, in the order of the choices; empty if the question was too long.
-        probabilities: softmax over the choices of the length-normalised log-likelihoods.
-        prediction: position of the chosen choice; None if unparsable or too long.
+        probabilities: softmax over the choices of the length-normalised log-likelihoods; of a
+            short-answer question the geometric mean of the probabilities of the accepted
+            answer's tokens.
+        prediction: position of the chosen choice; None if unparsable or too long, and of a
+            short-answer question unless it is right.
         outcome: "unparsable" is a failure of format, never a mistake of knowledge; "too_long"
-            means that prompt and response exceed the model's context.
-        text: what the model generated, where the way of asking generates; else "".
+            means that prompt and response exceed the model's context, or the accepted short
+            answer the longest response.
+        text: what the model generated, where it is asked to write; else "".
     """
 
     question: str
@@ -36,7 +40,7 @@ class Answer:
 
     @property
     def confidence(self) -> float:
-        """Probability of the prediction among the choices, 0.0 where there is none."""
+        """Probability of the prediction, 0.0 where there is none."""
         return self.probabilities[self.prediction] if self.prediction is not None else 0.0
 
     def as_dict(self) -> dict[str, Any]:

@@ -115,15 +115,18 @@ def assemble(
 
 
 def states(text: str, answer: str) -> bool:
-    """Whether a passage contains an answer as whole words, whatever the case and spacing."""
+    """Whether a passage contains an answer as whole words, whatever the case and spacing.
+
+    A number is no part of a longer one: "3.5" states neither "3" nor "5".
+    """
     words = [re.escape(word) for word in answer.casefold().split()]
     if not words:
         return False
     pattern = r"\s+".join(words)
     if re.match(_SPACED, answer.strip()):
-        pattern = f"(?<!{_SPACED}){pattern}"
+        pattern = rf"(?<!{_SPACED})(?<!\d[.,](?=\d)){pattern}"
     if re.search(f"{_SPACED}$", answer.strip()):
-        pattern = f"{pattern}(?!{_SPACED})"
+        pattern = rf"{pattern}(?!{_SPACED})(?!(?<=\d)[.,]\d)"
     return re.search(pattern, text.casefold()) is not None
 
 

@@ -11,7 +11,13 @@ from pathlib import Path
 from cem_lightning.evolution.config import Action, Config
 
 _FUNCTIONS: dict[Action, str] = {
+    "check": "check:check",
     "compare": "comparison:compare_configured",
+    "dashboard": "dashboard:make_dashboard",
+    "export": "export:export_model",
+    "inspect": "inspection:inspect_run",
+    "prune": "prune:prune",
+    "trace": "trace:trace",
 }
 
 

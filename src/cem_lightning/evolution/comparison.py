@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from cem_lightning.errors import UserError
 from cem_lightning.evolution.config import Config
+from cem_lightning.reporting.compare import (
+    Comparison,
+    compare,
+    print_comparison,
+    write_comparison,
+)
+from cem_lightning.reporting.run_folder import RunRecord
 
 
 def compare_configured(config: Config) -> Path:
@@ -14,23 +22,47 @@ def compare_configured(config: Config) -> Path:
     return compare_runs(config.runs, config.run_dir or Path("runs") / "comparison")
 
 
-def compare_runs(runs: Sequence[Path], folder: Path) -> Path:
-    """Compare the runs in these folders; the table is printed and written into `folder`.
+def compare_runs(
+    runs: Sequence[Path], folder: Path, sweep: str | None = None, heading: str = "comparison"
+) -> Path:
+    """Compare the runs in these folders: a page in `folder`, and the table is printed at last.
+
+    Args:
+        sweep: names the sweep whose jobs they are; its comparison is logged where they were.
+        heading: stands before the path of the page.
 
     Raises:
-        UserError: if there are fewer than two runs, one is not finished, or they were asked
-            different questions.
+        UserError: if there are fewer than two runs, one is not finished, they were asked
+            different questions, or the logger cannot be reached.
     """
-    from cem_lightning.reporting.compare import compare, print_comparison, write_comparison
-    from cem_lightning.reporting.run_folder import RunRecord
-
     if len(runs) < 2:
         raise UserError(
             f"runs: {len(runs)} given, at least two are compared. "
             "For instance: action=compare 'runs=[runs/a/1,runs/a/2]'"
         )
     comparison = compare([RunRecord.read(each) for each in runs])
-    print_comparison(comparison)
     page = write_comparison(comparison, folder)
-    print(f"comparison: {page}")
+    try:
+        if sweep is not None:
+            _log(comparison, page, sweep, runs[0])
+    finally:
+        print(f"{heading}: {page}")
+        print_comparison(comparison)
     return folder
+
+
+def score(run: Path) -> float:
+    """What a search over configurations maximises: accuracy after the last round, 0 to 1.
+
+    Of the held-out pool; of the source pool if there is no held-out one.
+    """
+    pools = RunRecord.read(run).rounds[-1]["pools"]
+    return float((pools.get("heldout") or pools["source"])["accuracy"])
+
+
+def _log(comparison: Comparison, page: Path, sweep: str, run: Path) -> None:
+    """Log the comparison as the configuration of a run says."""
+    from cem_lightning.reporting.wandb_run import log_comparison
+
+    config = Config.model_validate(json.loads((run / "config.json").read_text(encoding="utf-8")))
+    log_comparison(comparison, page, config.logger, name=config.name, sweep=sweep)

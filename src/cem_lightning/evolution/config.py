@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 from cem_lightning.answering.config import AnsweringConfig
 from cem_lightning.corpus.config import Kind, RecipeConfig
-from cem_lightning.knowledge.config import KnowledgeConfig
+from cem_lightning.knowledge.config import ACCESS_KEYS, KnowledgeConfig
 from cem_lightning.mistakes.config import MistakesConfig
 from cem_lightning.models.config import ModelConfig
 from cem_lightning.questions.config import DataConfig
@@ -129,7 +129,10 @@ class Config(BaseModel):
         for key in _FREE_KEYS:
             if not (rounds and key == "rounds"):
                 del values[key]
+        for key in ACCESS_KEYS:
+            values["knowledge"].pop(key, None)
         del values["model"]["device"]
+        del values["trainer"]["devices"]
         return values
 
 

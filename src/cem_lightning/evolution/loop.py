@@ -5,12 +5,13 @@ Says which stage reads what. What is kept and what is run anew is the business o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cem_lightning.evolution.config import Config
 from cem_lightning.evolution.runner import Runner
+from cem_lightning.knowledge.config import ACCESS_KEYS
 from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.records import Question
 from cem_lightning.storage.store import Part, Result
@@ -32,6 +33,20 @@ class Round:
     def weights(self) -> Part | None:
         """What the round's training left behind; None is the untouched model."""
         return self.results["train"].part("weights") if "train" in self.results else None
+
+    @property
+    def corpus(self) -> dict[str, Part]:
+        """What the round learned from, by name; nothing in round 0."""
+        if "assemble" not in self.results:
+            return {}
+        return {
+            name: self.results[stage].part(name)
+            for stage, name in (
+                ("collect", "mistakes.jsonl"),
+                ("acquire", "passages.jsonl"),
+                ("assemble", "examples"),
+            )
+        }
 
 
 @dataclass
@@ -73,16 +88,27 @@ class Loop:
             "device": device,
         }
         self._knowledge_settings = {
-            **config.knowledge.model_dump(mode="json"),
+            **config.knowledge.model_dump(mode="json", exclude=set(ACCESS_KEYS)),
             "digest": corpus_digest,
         }
+        self._access = config.knowledge.model_dump(mode="json", include=set(ACCESS_KEYS))
 
-    def run(self) -> Course:
-        """All rounds, or fewer if nothing is left to learn from."""
+    @property
+    def model(self) -> Part:
+        """The folder of the untouched model."""
+        return self._model
+
+    def run(self, finished: Callable[[Course], None] = lambda _: None) -> Course:
+        """All rounds, or fewer if nothing is left to learn from.
+
+        Args:
+            finished: called after every round with the course so far.
+        """
         course = Course([Round(0)])
         self._answer(course.rounds[0])
         if self._config.answering.open_book_passages and self._pools.heldout:
             self._open_book(course.rounds[0])
+        finished(course)
         for number in range(1, self._config.rounds + 1):
             mined = self._pools.slice_for_round(number, self._config.data, self._config.seed)
             if not mined:
@@ -100,6 +126,7 @@ class Loop:
             self._train(current, course.rounds)
             course.rounds.append(current)
             self._answer(current)
+            finished(course)
         return course
 
     def _answer(self, current: Round) -> None:
@@ -189,7 +216,7 @@ class Loop:
                 "model": self._model_settings,
                 "recipe": recipe,
                 "objective": config.objective.model_dump(mode="json"),
-                "trainer": config.trainer.model_dump(mode="json"),
+                "trainer": config.trainer.model_dump(mode="json", exclude={"devices"}),
                 "seed": config.seed,
             },
         )
@@ -202,7 +229,14 @@ class Loop:
         settings: Mapping[str, Any],
     ) -> None:
         title = f"round {current.number} · {stage.replace('_', ' ')}"
-        current.results[stage] = self._runner.run(stage, title, inputs, settings)
+        current.results[stage] = self._runner.run(
+            stage,
+            title,
+            inputs,
+            settings,
+            round=current.number,
+            access=self._access if "knowledge" in settings else None,
+        )
 
 
 def _unanswered(record: Mapping[str, Any]) -> str:

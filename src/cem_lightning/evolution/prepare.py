@@ -11,7 +11,8 @@ from pathlib import Path
 from cem_lightning.evolution.config import Config
 from cem_lightning.evolution.loop import Course, Loop
 from cem_lightning.evolution.runner import Runner
-from cem_lightning.knowledge.corpora import Corpus, read_corpus
+from cem_lightning.knowledge.corpora import Corpus
+from cem_lightning.knowledge.sources import known_corpus
 from cem_lightning.progress import SilentProgress
 from cem_lightning.questions.pools import Pools, read_pools
 from cem_lightning.storage.digests import digest_path
@@ -23,21 +24,26 @@ class Prepared:
     """The user's questions, corpus and model, all of them usable.
 
     Attributes:
-        source: the model's folder, or the file it is to be converted from.
+        source: the model's folder, the file it is to be converted from, or None for a random
+            model.
         device: kind of the device, "cpu" or "cuda".
     """
 
     config: Config
     pools: Pools
     corpus: Corpus
-    source: Path
+    source: Path | None
     device: str
 
     def model(self, runner: Runner) -> Part:
-        """The model's folder; a GGUF is converted once and kept."""
+        """The model's folder; a GGUF is converted, and a random model made, once and kept."""
         from cem_lightning.models.loading import load_encoder
+        from cem_lightning.models.random_models import random_architecture
 
-        part = Part(self.source, digest_path(self.source))
+        if self.source is None:
+            settings = {"architecture": random_architecture(self.config.model.path)}
+            return runner.run("random_model", "make random model", {}, settings).part("model")
+        part = Part(self.source, digest_path(self.source, self.config.store_dir / ".digests"))
         if not self.source.is_dir():
             part = runner.run("convert", "convert model", {"file": part}, {}).part("model")
             load_encoder(part.path, self.config.model)
@@ -62,13 +68,14 @@ def prepare(config: Config) -> Prepared:
         UserError: if something the user gave cannot be used.
     """
     from cem_lightning.models.loading import device_kind, load_encoder
+    from cem_lightning.models.random_models import random_architecture
     from cem_lightning.models.source import resolve
 
     pools = read_pools(config.data, config.seed)
-    corpus = read_corpus(config.knowledge)
-    source = resolve(config.model.path)
+    corpus = known_corpus(config.knowledge)
+    source = None if random_architecture(config.model.path) else resolve(config.model.path)
     device = device_kind(config.model)
-    if source.is_dir():
+    if source is not None and source.is_dir():
         load_encoder(source, config.model)
     return Prepared(config, pools, corpus, source, device)
 

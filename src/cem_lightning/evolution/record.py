@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from cem_lightning.answering.matching import holds, token_f1
 from cem_lightning.answering.records import Answer
 from cem_lightning.answering.statistics import transitions, wilson_interval
 from cem_lightning.corpus.config import KINDS
@@ -32,7 +33,7 @@ def make_record(config: Config, pools: Pools, course: Course) -> RunRecord:
     }
     metrics: dict[str, Any] = {
         "name": config.name,
-        "arm": config.recipe.name if config.rounds else UNTRAINED,
+        "arm": arm(config),
         "seed": config.seed,
         "rounds": [
             _round_metrics(current, course.rounds, pools, answers) for current in course.rounds
@@ -60,6 +61,11 @@ def make_record(config: Config, pools: Pools, course: Course) -> RunRecord:
         ),
         curves=[row for current in course.rounds for row in _curves(current)],
     )
+
+
+def arm(config: Config) -> str:
+    """What the run is called beside others: its recipe, unless nothing is trained."""
+    return config.recipe.name if config.rounds else UNTRAINED
 
 
 def _round_metrics(
@@ -119,6 +125,11 @@ def _pool_metrics(
         "too_long": sum(answer.outcome == "too_long" for answer in ordered),
         "digest": digest_value([[each.question, each.log_likelihoods] for each in ordered]),
     }
+    short = [(now[question.id].text, question.gold) for question in questions if question.short]
+    if short:
+        values["short"] = len(short)
+        values["f1"] = sum(token_f1(*each) for each in short) / len(short)
+        values["held"] = sum(holds(*each) for each in short) / len(short)
     blind = list(_answers(current, "blind", name).values())
     if blind:
         seen = sum(answer.right for answer in blind)
@@ -161,6 +172,8 @@ def _rows(
                     blind_right=blind[question.id].right if question.id in blind else None,
                     confidence=answer.confidence,
                     slice=slices.get(question.id, 0),
+                    text=answer.text,
+                    f1=token_f1(answer.text, question.gold) if question.short else None,
                 )
 
 
@@ -170,20 +183,31 @@ def _stories(
     passages = read_passages(current.results["acquire"].folder / "passages.jsonl")
     for mistake in read_mistakes(current.results["collect"].folder / "mistakes.jsonl"):
         question = mistake.question
+        first, second = before["source"][question.id], after["source"][question.id]
         yield MistakeStory(
+            id=question.id,
             round=current.number,
             question=question.question,
             choices=question.choices,
             gold=question.answer,
             label=mistake.label,
             passages=tuple(
-                StoryPassage(each.title, each.text, each.origin)
+                StoryPassage(each.id, each.title, each.text, each.origin, each.licence)
                 for each in passages
                 if question.id in each.serves
             ),
-            answer_before=before["source"][question.id].prediction,
-            answer_after=after["source"][question.id].prediction,
+            answer_before=first.prediction,
+            answer_after=second.prediction,
+            said_before=_said(question, first),
+            said_after=_said(question, second),
         )
+
+
+def _said(question: Question, answer: Answer) -> str:
+    """What the model wrote, or else the choice it took."""
+    if answer.text or answer.prediction is None:
+        return answer.text
+    return question.choices[answer.prediction]
 
 
 def _curves(current: Round) -> Iterator[dict[str, Any]]:

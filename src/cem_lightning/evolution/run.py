@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from cem_lightning.errors import UserError
 from cem_lightning.evolution.config import Config, changed_keys
+from cem_lightning.evolution.loop import Course
 from cem_lightning.evolution.prepare import prepare
-from cem_lightning.evolution.record import make_record
+from cem_lightning.evolution.record import arm, make_record
 from cem_lightning.evolution.runner import Runner
+from cem_lightning.evolution.stage_log import StageLog, claimed
 from cem_lightning.reporting.run_folder import FINISHED
+from cem_lightning.reporting.tracking import RoundFiles, RunIdentity
 from cem_lightning.storage.atomic import write_json
 from cem_lightning.storage.store import Store
 
@@ -34,22 +38,63 @@ def run(config: Config, sweep: str | None = None) -> Path:
     from cem_lightning.reporting.html import write_report
     from cem_lightning.reporting.progress import make_progress
     from cem_lightning.reporting.tables import print_run
-    from cem_lightning.reporting.wandb_run import log_to_wandb
+    from cem_lightning.reporting.tracking import tracked
 
     prepared = prepare(config)
-    with _claimed(config) as folder, make_progress() as progress:
-        runner = Runner(Store(config.store_dir), progress)
-        course = prepared.loop(runner).run()
+    with (
+        _ended_in_order(),
+        _claimed(config) as folder,
+        tracked(config.logger, _identity(config, folder, sweep)) as tracker,
+        make_progress(measured=tracker.row) as progress,
+    ):
+        stages = StageLog(folder, config.store_dir)
+        runner = Runner(
+            Store(config.store_dir), progress, note=stages.note, devices=config.trainer.devices
+        )
+        loop = prepared.loop(runner)
+
+        def finished(course: Course) -> None:
+            current = course.rounds[-1]
+            record = make_record(config, prepared.pools, course)
+            made = RoundFiles(current.corpus, current.weights or loop.model)
+            tracker.round_finished(record, made)
+
+        course = loop.run(finished)
         record = make_record(config, prepared.pools, course)
         record.write(folder)
+        stages.finish()
         report = write_report(record, folder)
-        if config.logger.kind == "wandb":
-            log_to_wandb(
-                record, mode=config.logger.mode, project=config.logger.project, folder=folder
-            )
     print_run(record)
     print(f"report: {report}")
     return folder
+
+
+def _identity(config: Config, folder: Path, sweep: str | None) -> RunIdentity:
+    return RunIdentity(
+        folder=folder,
+        name=config.name,
+        arm=arm(config),
+        seed=config.seed,
+        config=config.identity(rounds=True),
+        sweep=sweep,
+    )
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM as an exception, so that whoever logs the run hears of its end."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -59,33 +104,34 @@ def _claimed(config: Config) -> Iterator[Path]:
     Raises:
         UserError: if another process is at work there, or it belongs to another config.
     """
-    folder = config.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            _refuse_another_config(config, folder / _CONFIG)
-            write_json(folder / _CONFIG, config.model_dump(mode="json"))
-            yield folder
-    except Timeout:
-        raise UserError(
-            f"run_dir: another process is running in {folder}; wait for it, or set another run_dir."
-        ) from None
+    with claimed(config.folder) as folder:
+        _refuse_another_config(config, folder)
+        write_json(folder / _CONFIG, config.model_dump(mode="json"))
+        yield folder
 
 
-def _refuse_another_config(config: Config, path: Path) -> None:
-    if not (path.parent / FINISHED).is_file():
-        return  # nothing there that could be mistaken for this configuration's
+def saved_config(folder: Path) -> Config:
+    """The configuration that the run in `folder` comes from.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
     try:
-        before = Config.model_validate(json.loads(path.read_text(encoding="utf-8"))).identity()
+        return Config.model_validate(json.loads((folder / _CONFIG).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         raise UserError(
-            f"run_dir: {path.parent} holds a run whose {path.name} cannot be read. "
+            f"run_dir: {folder} holds a run whose {_CONFIG} cannot be read. "
             "Set another run_dir, or leave it out to have one made."
         ) from None
-    differing = changed_keys(before, config.identity())
+
+
+def _refuse_another_config(config: Config, folder: Path) -> None:
+    if not (folder / FINISHED).is_file():
+        return  # nothing there that could be mistaken for this configuration's
+    differing = changed_keys(saved_config(folder).identity(), config.identity())
     if differing:
         raise UserError(
-            f"run_dir: {path.parent} holds a run with another configuration "
+            f"run_dir: {folder} holds a run with another configuration "
             f"({'; '.join(differing[:_SHOWN])}). "
             "Set another run_dir, or leave it out to have one made."
         )

@@ -11,19 +11,21 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from cem_lightning.errors import UserError
+from cem_lightning.evolution.processes import run_in_processes
 from cem_lightning.evolution.stages import POOLS, STAGES, Job
 from cem_lightning.progress import Progress
 from cem_lightning.questions.pools import Pools
 from cem_lightning.storage.atomic import write_json, write_jsonl
-from cem_lightning.storage.store import Part, Result, Store
+from cem_lightning.storage.store import Part, Result, Store, lock_of, remove
 
 _JOB = "job.json"
+_SHARED = "train"  # the stage that several processes can share
 _LIBRARIES = ("torch", "transformers", "peft", "pytorch-lightning", "tokenizers", "datasets")
 
 
@@ -34,20 +36,44 @@ class Runner:
         store: where results are kept and found.
         progress: shows one line per stage.
         compute: run what the store does not hold; otherwise that is the user's to mend.
+        note: told round, stage and key of every result before it is looked for.
+        devices: processes that a training is shared by, each on a device of its own.
     """
 
-    def __init__(self, store: Store, progress: Progress, *, compute: bool = True) -> None:
+    def __init__(
+        self,
+        store: Store,
+        progress: Progress,
+        *,
+        compute: bool = True,
+        note: Callable[[int | None, str, str], None] | None = None,
+        devices: int = 1,
+    ) -> None:
         self._store = store
         self._progress = progress
         self._compute = compute
+        self._devices = devices
+        self._note = note or (lambda *_: None)
+        self._made: dict[Path, Callable[[], Result]] = {}
         self._warned = False
 
     def run(
-        self, stage: str, title: str, inputs: Mapping[str, Part], config: Mapping[str, Any]
+        self,
+        stage: str,
+        title: str,
+        inputs: Mapping[str, Part],
+        config: Mapping[str, Any],
+        *,
+        round: int | None = None,
+        access: Mapping[str, Any] | None = None,
     ) -> Result:
         """The result of a stage for these inputs and this part of the configuration.
 
         Of the inputs only the digests enter the key, not the paths.
+
+        Args:
+            round: the round that it belongs to, if it does to one.
+            access: how the stage reaches what lies outside; no part of the key.
 
         Raises:
             UserError: if it would have to be run and this runner computes nothing.
@@ -60,18 +86,27 @@ class Runner:
                     f"{title} is not in store_dir: {self._store.root}. Give the same command with "
                     "action=run first; it computes what is missing."
                 )
+            self._restore(inputs)
             paths = {name: str(part.path) for name, part in inputs.items()}
-            write_json(folder / _JOB, {"stage": stage, "inputs": paths, "config": dict(config)})
-            return run_stage(folder, title, self._progress)
+            job = {"stage": stage, "inputs": paths, "config": dict(config)}
+            write_json(folder / _JOB, job | {"access": dict(access or {})})
+            if stage != _SHARED:
+                return run_stage(folder, title, self._progress)
+            if self._devices == 1:
+                record = run_stage(folder, title, self._progress)
+            else:
+                record = run_in_processes(folder, self._devices, title, self._progress)
+            return {**record, "devices": self._devices}
 
-        result = self._store.get_or_run(
-            stage,
-            {
-                "version": definition.version,
-                "inputs": {name: part.digest for name, part in inputs.items()},
-                "config": dict(config),
-            },
-            work,
+        key_parts = {
+            "version": definition.version,
+            "inputs": {name: part.digest for name, part in inputs.items()},
+            "config": dict(config),
+        }
+        self._note(round, stage, self._store.key(stage, key_parts))
+        result = self._store.get_or_run(stage, key_parts, work)
+        self._made[result.folder] = lambda: self.run(
+            stage, title, inputs, config, round=round, access=access
         )
         if result.reused:
             self._progress.reused(title, result.seconds)
@@ -87,7 +122,30 @@ class Runner:
                 write_jsonl(folder / "pools" / f"{name}.jsonl", rows)
             return {"seconds": 0.0}
 
-        return self._store.get_or_run("pools", {"digest": pools.digest}, work).part("pools")
+        key_parts = {"digest": pools.digest}
+        self._note(None, "pools", self._store.key("pools", key_parts))
+        return self._store.get_or_run("pools", key_parts, work).part("pools")
+
+    def _restore(self, inputs: Mapping[str, Part]) -> None:
+        """Make anew what action=prune has freed of the results that a stage is about to read.
+
+        Raises:
+            UserError: if that gives other bits than before, which the key of the stage denies.
+        """
+        for part in inputs.values():
+            folder = part.path.parent
+            if part.path.exists() or folder not in self._made:
+                continue
+            with lock_of(folder):
+                if folder.exists() and not part.path.exists():
+                    remove(folder)
+            again = self._made[folder]().part(part.path.name)
+            if again.digest != part.digest:
+                raise UserError(
+                    f"store_dir: {part.path} had been freed by action=prune and was made anew, "
+                    "and it is not the same to the bit: libraries, threads or the device have "
+                    "changed since. Give the same command again; it goes on from the new one."
+                )
 
     def _compare_environment(self, before: Mapping[str, Any]) -> None:
         """Says once if a reused result was computed by other versions or thread counts."""
@@ -109,7 +167,8 @@ def run_stage(folder: Path, title: str, progress: Progress) -> dict[str, Any]:
     job = json.loads((folder / _JOB).read_text(encoding="utf-8"))
     inputs = {name: Path(path) for name, path in job["inputs"].items()}
     start = time.perf_counter()
-    record = STAGES[job["stage"]].run(Job(folder, inputs, job["config"], title, progress))
+    made = Job(folder, inputs, job["config"], title, progress, job.get("access", {}))
+    record = STAGES[job["stage"]].run(made)
     return {
         **record,
         "seconds": round(time.perf_counter() - start, 3),

@@ -8,14 +8,14 @@ the old version are then no longer found.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cem_lightning.answering.config import AnsweringConfig
 from cem_lightning.answering.records import Answer
 from cem_lightning.corpus.config import RecipeConfig
-from cem_lightning.knowledge.config import KnowledgeConfig
+from cem_lightning.knowledge.config import KnowledgeConfig, knowledge_config
 from cem_lightning.knowledge.records import Passage
 from cem_lightning.mistakes.config import MistakesConfig
 from cem_lightning.mistakes.records import Mistake
@@ -39,6 +39,7 @@ class Job:
         inputs: files and folders of earlier stages, by the role they play here.
         config: the part of the configuration it reads, as plain values.
         title: how its line of progress begins.
+        access: how what lies outside is reached; no result depends on it.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class Job:
     config: dict[str, Any]
     title: str
     progress: Progress
+    access: dict[str, Any] = field(default_factory=dict)
 
     def model_config(self) -> ModelConfig:
         """The model's settings, with its files where this job finds them."""
@@ -55,7 +57,7 @@ class Job:
         """The settings of retrieval; the corpus' digest is there for the key alone."""
         values = dict(self.config["knowledge"])
         del values["digest"]
-        return KnowledgeConfig(**values)
+        return knowledge_config(values | self.access)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,15 @@ def convert(job: Job) -> dict[str, Any]:
 
     with job.progress.stage(job.title):
         convert_gguf(job.inputs["file"], job.folder / "model")
+    return {}
+
+
+def random_model(job: Job) -> dict[str, Any]:
+    """A tiny random model, to try a configuration with."""
+    from cem_lightning.models.random_models import write_random_model
+
+    with job.progress.stage(job.title):
+        write_random_model(job.folder / "model", job.config["architecture"])
     return {}
 
 
@@ -98,8 +109,8 @@ def answer(job: Job) -> dict[str, Any]:
 def open_book(job: Job) -> dict[str, Any]:
     """The answers to heldout with retrieved passages in the prompt: what retrieval could give."""
     from cem_lightning.answering.asking import ask
-    from cem_lightning.knowledge.corpora import read_corpus
     from cem_lightning.knowledge.open_book import open_book as find_passages
+    from cem_lightning.knowledge.sources import corpus_for_questions
     from cem_lightning.models.loading import load_model
 
     config = AnsweringConfig(**job.config["answering"])
@@ -107,12 +118,13 @@ def open_book(job: Job) -> dict[str, Any]:
     questions = read_stored_pools(job.inputs["pools"]).heldout
     with job.progress.stage(job.title, total=len(questions), unit="questions") as task:
         model = load_model(job.inputs["model"], job.model_config())
+        count = _token_counter(model.encoder)
         found = find_passages(
             questions,
-            read_corpus(knowledge),
+            corpus_for_questions(questions, knowledge, count, task.advance),
             knowledge,
             config.open_book_passages,
-            _token_counter(model.encoder),
+            count,
         )
         answers = ask(model, questions, config, passages=found, advance=task.advance)
         write_jsonl(job.folder / "answers.jsonl", (each.as_dict() for each in answers))
@@ -141,22 +153,22 @@ def collect(job: Job) -> dict[str, Any]:
 def acquire(job: Job) -> dict[str, Any]:
     """Passages about the mistakes, as many random ones for control, and what was left out."""
     from cem_lightning.knowledge.acquire import acquire as acquire_passages
-    from cem_lightning.knowledge.corpora import read_corpus
+    from cem_lightning.knowledge.sources import corpus_for_mistakes
     from cem_lightning.models.loading import load_encoder
 
     mistakes = read_mistakes(job.inputs["mistakes"])
     config = job.knowledge_config()
     encoder, _ = load_encoder(job.inputs["model"], job.model_config())
+    count = _token_counter(encoder)
     with job.progress.stage(job.title, total=len(mistakes), unit="mistakes") as task:
         acquired = acquire_passages(
             mistakes,
-            read_corpus(config),
+            corpus_for_mistakes(mistakes, config, count, task.advance),
             read_stored_pools(job.inputs["pools"]),
             config,
             job.config["seed"],
-            _token_counter(encoder),
+            count,
         )
-        task.advance(len(mistakes))
     write_jsonl(job.folder / "passages.jsonl", (each.as_dict() for each in acquired.passages))
     write_jsonl(job.folder / "control.jsonl", (each.as_dict() for each in acquired.control))
     write_jsonl(job.folder / "dropped.jsonl", (each.as_dict() for each in acquired.dropped))
@@ -239,24 +251,24 @@ def train(job: Job) -> dict[str, Any]:
 
 STAGES: dict[str, Stage] = {
     "convert": Stage(convert, 1),
+    "random_model": Stage(random_model, 1),
     "answer": Stage(answer, 1),
     "open_book": Stage(open_book, 1),
     "collect": Stage(collect, 2),
     "acquire": Stage(acquire, 1),
     "triage": Stage(triage, 1),
-    "assemble": Stage(assemble, 1),
+    "assemble": Stage(assemble, 2),
     "train": Stage(train, 1),
 }
 
 
 def read_stored_pools(folder: Path) -> Pools:
     """The question pools as `runner` has put them into the store."""
-    return Pools(
-        *(
-            tuple(Question.from_dict(row) for row in read_jsonl(folder / f"{name}.jsonl"))
-            for name in POOLS
-        )
+    source, heldout, ood = (
+        tuple(Question.from_dict(row) for row in read_jsonl(folder / f"{name}.jsonl"))
+        for name in POOLS
     )
+    return Pools(source, heldout, ood)
 
 
 def read_answers(path: Path) -> list[Answer]:

@@ -1,6 +1,7 @@
 """From mistakes to passages: search, cut, and keep out copies, leaks and what is beside the point.
 
-Also draws the passages of the control arm, which come from the same corpus at random.
+Also draws the passages of the control arm, which come from the same corpus at random, but not
+from what was fetched because of the mistakes.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def acquire(
         UserError: if a larger share of the passages than allowed held questions of `heldout` or
             `ood`.
     """
-    filters = _Filters(corpus.documents, LeakIndex(pools), config, count_tokens)
+    filters = _Filters(corpus, LeakIndex(pools), config, count_tokens)
     index = Bm25(corpus.documents)
     queries = [" ".join(mistake.points) for mistake in mistakes]
     hits = index.search(queries, config.passages * DEPTH)
@@ -126,14 +127,14 @@ class _Filters:
 
     def __init__(
         self,
-        documents: Sequence[Document],
+        corpus: Corpus,
         leaks: LeakIndex,
         config: KnowledgeConfig,
         count_tokens: Callable[[str], int],
     ) -> None:
         self.passages: list[Passage] = []
         self.dropped: list[Dropped] = []
-        self._documents = documents
+        self._drawn_from = corpus.documents[corpus.sought :]
         self._leaks = leaks
         self._config = config
         self._count_tokens = count_tokens
@@ -180,7 +181,7 @@ class _Filters:
     def control(self, tokens: int, seed: int) -> tuple[tuple[Passage, ...], int]:
         """Passages cut at random places of documents not found, up to about `tokens`."""
         draw = random.Random(f"{seed}:control")
-        order = [each for each in self._documents if each.id not in self._found]
+        order = [each for each in self._drawn_from if each.id not in self._found]
         draw.shuffle(order)
         drawn: list[Passage] = []
         total = 0
@@ -238,8 +239,9 @@ def _refuse_leaks(filters: _Filters, config: KnowledgeConfig) -> None:
     if leaking and leaking / seen > config.leak_threshold:
         example = next(each for each in filters.dropped if each.reason == "leak")
         raise UserError(
-            f"{leaking} of {seen} passages from knowledge.corpus: {config.corpus} hold questions "
+            f"{leaking} of {seen} passages from {config.source} hold questions "
             f"of heldout or ood, more than knowledge.leak_threshold: {config.leak_threshold} "
             f"allows; the first is document {example.document!r} with {example.detail}. Remove "
-            "such documents from the corpus, or raise the threshold: they are left out either way."
+            "such documents from a corpus of your own, or raise the threshold: they are left out "
+            "either way."
         )

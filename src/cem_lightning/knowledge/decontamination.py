@@ -215,7 +215,7 @@ class _Held:
     def choices(self, question: Question) -> bool:
         """Whether two wrong choices, or the only one, stand in the text."""
         wrong = [choice for choice in question.choices if choice != question.gold]
-        return sum(self._phrase(choice) for choice in wrong) >= min(2, len(wrong))
+        return bool(wrong) and sum(map(self._phrase, wrong)) >= min(2, len(wrong))
 
     def _phrase(self, phrase: str) -> bool:
         return f" {' '.join(tokens_of(phrase).words)} " in self.text

@@ -30,7 +30,7 @@ def collect(
     for question in questions:
         answer = by_question[question.id]
         unsure = answer.right and answer.confidence < config.ambiguous_below
-        if answer.prediction is None or not (answer.outcome == "wrong" or unsure):
+        if not (answer.outcome == "wrong" or unsure):
             continue
         mistakes.append(
             Mistake(

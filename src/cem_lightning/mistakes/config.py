@@ -13,7 +13,8 @@ class MistakesConfig(BaseModel):
     ambiguous_below: float = Field(
         ge=0,
         le=1,
-        description="a right answer whose probability among its choices is below this is "
-        "collected as ambiguous; 0 collects wrong answers only",
+        description="a right answer whose probability among its choices (of a short answer the "
+        "geometric mean over its tokens) is below this is collected as ambiguous; 0 collects "
+        "wrong answers only",
     )
     points: int = Field(gt=0, description="most knowledge points a mistake; phrases")

@@ -16,14 +16,14 @@ class Mistake:
 
     Attributes:
         label: "wrong", or "ambiguous": right but unsure.
-        prediction: position of the choice the model took.
-        confidence: its probability among the choices.
+        prediction: position of the choice the model took; None if it wrote a wrong short answer.
+        confidence: the probability of the prediction; 0.0 where there is none.
         points: knowledge points, the search keywords made from the question and its answer.
     """
 
     question: Question
     label: Label
-    prediction: int
+    prediction: int | None
     confidence: float
     points: tuple[str, ...] = field(default=())
 

@@ -5,6 +5,7 @@ The tokenizer's own chat template decides the form; nothing here knows a model's
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +17,14 @@ from cem_lightning.errors import UserError
 Style = Literal["chat", "plain"]
 
 _PLACEHOLDER = "\ue000"  # of Unicode's private use, so that no template says it
+# In front of a template that asks for the day, as Llama 3.2's does: else prompts would change over
+# night. It is the day that Llama 3.1's own template says where it is told none.
+_DAY = (
+    "{%- macro strftime_now(format) -%}"
+    "{{ format | replace('%Y', '2024') | replace('%m', '07') | replace('%d', '26')"
+    " | replace('%B', 'July') | replace('%b', 'Jul') | replace('%A', 'Friday') }}"
+    "{%- endmacro -%}"
+)
 
 
 @dataclass(frozen=True)
@@ -54,9 +63,19 @@ class Encoder:
         first = tokenizer.encode("a")[:1]
         self._begin = first if first == [tokenizer.bos_token_id] else []
         self._lead = " " if style == "plain" else ""
-        self._controls = _control_tokens(tokenizer)
+        self._specials = _special_tokens(tokenizer)
+        self._marks = _marks(tokenizer)
+        self._controls = (*self._specials, *self._marks)
+        starts = (f"(?<={re.escape(each[0])})(?={re.escape(each[1:])})" for each in self._marks)
+        self._mark_start = re.compile("|".join(starts))
         self._refuse_useless_template()
         self._end = self._end_of_turn()
+
+    @property
+    def control_ids(self) -> frozenset[int]:
+        """Ids of the control tokens."""
+        marks = self.tokenizer.convert_tokens_to_ids(list(self._marks))
+        return frozenset((*self._specials.values(), *marks))
 
     def text(self, text: str) -> Encoded:
         """A whole text for continual pre-training: every token supervised, the end of text too.
@@ -80,7 +99,7 @@ class Encoder:
     def exchange(self, prompt: str, response: str) -> Encoded:
         """A prompt and its response; the response and its end of turn are supervised."""
         ids = self._encode_turns(prompt, response, self._end)
-        if ids[-1] not in self._controls.values():
+        if ids[-1] not in self._specials.values():
             ids = (*ids, self.tokenizer.eos_token_id)
         start = common_prefix(self.prompt(prompt), ids)
         return Encoded(ids, tuple(position >= start for position in range(len(ids))))
@@ -110,9 +129,11 @@ class Encoder:
 
     def _template(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
         # Templates that can think are asked for an answer at once; the others ignore the flag.
+        template = self.tokenizer.get_chat_template()
         return str(
             self.tokenizer.apply_chat_template(
                 messages,
+                chat_template=_DAY + template if "strftime_now" in template else None,
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
                 enable_thinking=False,
@@ -143,17 +164,37 @@ class Encoder:
         return self._template(turns, add_generation_prompt=False).rpartition("RESPONSE")[2].rstrip()
 
     def _encode(self, text: str, *, control: bool) -> list[int]:
-        return list(
-            self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not control)
-        )
+        # A mark is taken for itself wherever it stands whole, so as plain text it is cut in two.
+        pieces = [text] if control or not self._marks else self._mark_start.split(text)
+        return [
+            id
+            for piece in pieces
+            for id in self.tokenizer.encode(
+                piece, add_special_tokens=False, split_special_tokens=not control
+            )
+        ]
 
 
-def _control_tokens(tokenizer: Any) -> dict[str, int]:
-    """Text and id of every control token, also of those that the tokenizer gives no role."""
+def _special_tokens(tokenizer: Any) -> dict[str, int]:
+    """Text and id of every special token, also of those that the tokenizer gives no role."""
     added = tokenizer.added_tokens_decoder.items()
     return dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)) | {
         token.content: id for id, token in added if token.special
     }
+
+
+def _marks(tokenizer: Any) -> tuple[str, ...]:
+    """Tokens that the chat template writes but the vendor does not count as special.
+
+    Qwen3's <think> is one. Others that were added are words like any, such as Gemma's line breaks.
+    """
+    template = str(getattr(tokenizer, "chat_template", None) or "")
+    added = [each.content for each in tokenizer.added_tokens_decoder.values() if not each.special]
+    return tuple(
+        each
+        for each in added
+        if len(each.strip()) > 1 and not each.isalnum() and each.strip() in template
+    )
 
 
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,19 +54,43 @@ def load_encoder(folder: Path, config: ModelConfig) -> tuple[Encoder, int]:
     """The encoder of the model in `folder`, and its context in tokens, without its weights.
 
     Raises:
-        UserError: if the folder is no transformers model with a tokenizer, or the tokenizer
-            cannot be asked in `model.style`.
+        UserError: if the folder is no transformers model with a tokenizer, its weights are
+            quantised, or the tokenizer cannot be asked in `model.style`.
     """
     if not (folder / "config.json").is_file():
+        if (folder / _ADAPTER).is_file():
+            raise UserError(_adapter_alone(folder, config))
         raise UserError(
             f"model.path: {config.path} is no transformers model: it has no config.json. {_REMEDY}"
         )
     with quiet_loading(), _reading(config.path):
-        settings = AutoConfig.from_pretrained(folder)
-        context = int(settings.max_position_embeddings)
+        settings = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        context = int(settings.get_text_config().max_position_embeddings)
+    if quantisation := getattr(settings, "quantization_config", None):
+        method = dict(quantisation).get("quant_method", "an unnamed method")
+        raise UserError(
+            f"model.path: the weights of {config.path} are quantised ({method}), and quantised "
+            "weights cannot be trained here. Give the model they were made from, or a GGUF, which "
+            "is dequantised."
+        )
     with quiet_loading(), _reading(f"the tokenizer of {config.path}"):
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     return Encoder(tokenizer, config.style), context
+
+
+def _adapter_alone(folder: Path, config: ModelConfig) -> str:
+    """What to say of an adapter without its model."""
+    try:
+        base = json.loads((folder / _ADAPTER).read_text(encoding="utf-8"))
+        name = base.get("base_model_name_or_path") or "a model that it does not name"
+    except (ValueError, AttributeError):
+        name = "a model that it does not name"
+    return (
+        f"model.path: {config.path} is an adapter for {name}, not a model. Merge it first: an "
+        "adapter trained here with action=export, another with peft "
+        "(PeftModel.from_pretrained(model, adapter).merge_and_unload().save_pretrained(FOLDER), "
+        "and the tokenizer saved there too). Then set model.path=FOLDER."
+    )
 
 
 def load_model(folder: Path, config: ModelConfig, weights: Path | None = None) -> LanguageModel:
@@ -87,6 +112,7 @@ def load_model(folder: Path, config: ModelConfig, weights: Path | None = None) -
             dtype=getattr(torch, config.dtype),
             attn_implementation=config.attention,
             output_loading_info=True,
+            trust_remote_code=False,
         )
         if missing := sorted(report["missing_keys"]):  # else they would be random numbers
             raise ValueError(f"its files lack {len(missing)} weights, for instance {missing[0]}")
@@ -107,6 +133,12 @@ def _reading(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                f"model.path: {what} runs only with program code of its own (trust_remote_code), "
+                "and code that comes with a model is never run here. Use a model of an "
+                "architecture that transformers has itself, such as Qwen, Llama, Gemma or SmolLM."
+            ) from error
         if "attn_implementation" in str(error):
             raise UserError(
                 f"model.attention: {what} does not run with this attention implementation "

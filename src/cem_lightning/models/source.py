@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cem_lightning.errors import UserError
+from cem_lightning.models.licence import NAMES
 
 _PACKAGE = "package://"
 
@@ -35,7 +36,8 @@ def resolve(path: str) -> Path:
     if path.startswith((".", "/", "~")) or path.endswith(".gguf") or path.count("/") != 1:
         raise UserError(
             f"model.path: {path} does not exist. Give a folder with config.json, a .gguf file, "
-            "package://PACKAGE/FILE, or a hub id such as Qwen/Qwen2.5-0.5B-Instruct."
+            "package://PACKAGE/FILE, a hub id such as Qwen/Qwen2.5-0.5B-Instruct, or "
+            "random://qwen2 for a tiny random model."
         )
     return _from_hub(path)
 
@@ -60,13 +62,15 @@ def _from_hub(path: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
+        HfHubHTTPError,
         HFValidationError,
         RepositoryNotFoundError,
     )
 
-    wanted = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
+    wanted = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", *NAMES]
+    twins = ["original/*", "consolidated*"]  # the same weights in a vendor's own layout
     try:
-        return Path(snapshot_download(path, allow_patterns=wanted))
+        return Path(snapshot_download(path, allow_patterns=wanted, ignore_patterns=twins))
     except GatedRepoError as error:
         raise UserError(
             f"model.path: {path} is gated. Accept its licence on its hub page, then log in with: "
@@ -77,11 +81,19 @@ def _from_hub(path: str) -> Path:
             f"model.path: there is neither a folder nor a hub repository {path!r}. Check the "
             "spelling; for a private repository log in with: hf auth login"
         ) from error
-    except OSError as error:  # no network, or a cache that lacks the files
+    except Exception as error:  # no network, a broken line: the hub's client raises what it likes
+        answers = (each for each in (error, error.__cause__) if isinstance(each, HfHubHTTPError))
+        status = next((each.response.status_code for each in answers), None)
+        if status in (401, 403):
+            raise UserError(
+                f"model.path: {path} is no local folder, and the hub refuses to give it "
+                f"({status}). Log in with an account that may read it: hf auth login"
+            ) from error
+        found = f"answers {status}" if status else f"cannot be reached ({type(error).__name__})"
         raise UserError(
-            f"model.path: {path} is no local folder, and the hub cannot be reached "
-            f"({type(error).__name__}). Download it where there is a network with: "
-            f"hf download {path} --local-dir FOLDER, and set model.path=FOLDER."
+            f"model.path: {path} is no local folder, and the hub {found}. Give the same command "
+            "again later, what has been downloaded is kept; or download it where there is a "
+            f"network with: hf download {path} --local-dir FOLDER, and set model.path=FOLDER."
         ) from error
 
 

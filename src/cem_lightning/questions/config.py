@@ -1,6 +1,6 @@
 """Which questions a run asks and how many of them a round mines.
 
-Describes the choice only; files are read by `readers`, rounds are cut by `pools`.
+Describes the choice only; files are read by `pools` and the modules it calls.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+PublishedName = Literal["xiezhi", "mmlu", "ceval", "cmmlu"]
 
 
 class _Mining(BaseModel):
@@ -30,16 +32,117 @@ class ElementsData(_Mining):
 
 
 class JsonlData(_Mining):
-    """Questions from JSONL files, one question a line."""
+    """Questions from the user's files, JSONL or (.csv, .tsv) tables, one question a row."""
 
     reader: Literal["jsonl"]
     source: Path = Field(description="file of the questions whose mistakes are trained on")
     heldout: Path | None = Field(
         None, description="file of other questions of the same domain, never trained on"
     )
+    heldout_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of `source` that is held out, drawn by the seed, where `heldout` is "
+        "null; 0 to 1",
+    )
     ood: Path | None = Field(
         None, description="file of questions of other domains, never trained on"
     )
 
 
-DataConfig = Annotated[ElementsData | JsonlData, Field(discriminator="reader")]
+class PublishedData(_Mining):
+    """A published set of questions, as its authors hand it out."""
+
+    reader: PublishedName
+    path: Path | None = Field(None, description="file or folder of the source questions")
+    heldout: Path | None = Field(
+        None, description="file or folder of the same form, never trained on"
+    )
+    heldout_share: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="share of `path` that is held out, drawn by the seed, where `heldout` is "
+        "null; 0 to 1",
+    )
+    ood: Path | None = Field(
+        None, description="file or folder of questions of other domains, never trained on"
+    )
+    ood_reader: Literal["jsonl", "xiezhi", "mmlu", "ceval", "cmmlu"] = Field(
+        "jsonl", description="the form of `ood`: a published set's, or the user's own JSONL or CSV"
+    )
+    subjects: tuple[str, ...] | None = Field(
+        None, min_length=1, description="subjects to ask about; null asks about all"
+    )
+
+
+class XiezhiData(PublishedData):
+    """Xiezhi (Gu et al., arXiv 2306.05783): JSON lines with options, answer text and labels."""
+
+    reader: Literal["xiezhi"]
+
+
+class MmluData(PublishedData):
+    """MMLU (Hendrycks et al., arXiv 2009.03300): a CSV without a header for each subject."""
+
+    reader: Literal["mmlu"]
+
+
+class CevalData(PublishedData):
+    """C-Eval (Huang et al., arXiv 2305.08322): a CSV for each subject; test has no answers."""
+
+    reader: Literal["ceval"]
+
+
+class CmmluData(PublishedData):
+    """CMMLU (Li et al., arXiv 2306.09212): a CSV for each subject."""
+
+    reader: Literal["cmmlu"]
+
+
+class Columns(BaseModel):
+    """Which column of a `datasets` table holds what."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    question: str = Field("question", description="column of the stem")
+    choices: str | tuple[str, ...] | None = Field(
+        "choices",
+        description="column of a list of choices, or a list of columns, one a choice; null for "
+        "short-answer questions",
+    )
+    answer: str = Field("answer", description="column of a position from 0, a letter or a text")
+    id: str | None = Field(None, description="column of a text or number of each question's own")
+    subject: str | None = Field(None, description="column by which results are broken down")
+    cluster: str | None = Field(
+        None, description="column whose equal values say that questions are not independent"
+    )
+    blind: str | None = Field(None, description="column of the stem with its subject masked")
+
+
+class DatasetsData(_Mining):
+    """Questions from any data set that the package `datasets` can load."""
+
+    reader: Literal["datasets"]
+    path: str = Field(min_length=1, description="hub id, or a folder that `datasets` saved")
+    name: str | None = Field(None, description="configuration of the data set; null if it has one")
+    split: str = Field("train", description="split of the source questions")
+    heldout_split: str | None = Field(
+        None, description="split of the same domain, never trained on"
+    )
+    heldout_share: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="share of `split` that is held out, drawn by the seed, where `heldout_split` "
+        "is null; 0 to 1",
+    )
+    ood_split: str | None = Field(None, description="split of other domains, never trained on")
+    columns: Columns = Field(description="which column holds what")
+
+
+DataConfig = Annotated[
+    ElementsData | JsonlData | XiezhiData | MmluData | CevalData | CmmluData | DatasetsData,
+    Field(discriminator="reader"),
+]

@@ -21,20 +21,26 @@ def measure(pool: Sequence[Question]) -> dict[str, float]:
     their number. Chance is the mean of one over the number of choices, under the key "chance".
 
     Args:
-        pool: questions with any number of choices.
+        pool: questions with any number of choices; short-answer questions have no surface to
+            choose by and are left out.
 
     Returns:
         Accuracy from 0 to 1 by strategy: "longest", "shortest" (characters), "shared_letters"
         (letters in common with the stem, counted with repetition), "common_substring" (longest
         run of characters in common with the stem), "frequent_answer" (the choice that is right
-        most often in the pool) and "first".
+        most often in the other half of the pool) and "first". Empty if every question
+        is a short-answer question.
 
     Raises:
         ValueError: if the pool is empty.
     """
     if not pool:
         raise ValueError("an empty pool has no surface to measure")
-    frequency = Counter(question.gold for question in pool)
+    pool = [question for question in pool if not question.short]
+    if not pool:
+        return {}
+    # every other question, since a question's own answer would always count for it
+    halves = [Counter(question.gold for question in pool[at::2]) for at in (1, 0)]
     strategies: dict[str, Strategy] = {
         "longest": lambda question, choice, _: len(choice),
         "shortest": lambda question, choice, _: -len(choice),
@@ -44,7 +50,8 @@ def measure(pool: Sequence[Question]) -> dict[str, float]:
         "first": lambda question, choice, _: -question.choices.index(choice),
     }
     found = {
-        name: sum(_expected(question, strategy, frequency) for question in pool) / len(pool)
+        name: sum(_expected(question, strategy, halves[at % 2]) for at, question in enumerate(pool))
+        / len(pool)
         for name, strategy in strategies.items()
     }
     return found | {"chance": sum(1 / len(question.choices) for question in pool) / len(pool)}

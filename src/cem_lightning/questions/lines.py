@@ -1,12 +1,13 @@
-"""JSONL that a user wrote: rows with their line numbers, and every problem in words.
+"""Text files that a user wrote: lines and JSONL rows with their numbers, every problem in words.
 
 Knows nothing of what the rows mean; our own files are read by `storage.atomic`.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Never
@@ -14,62 +15,89 @@ from typing import Any, Never
 from cem_lightning.errors import UserError
 
 SHOWN = 20
+MOST_PROBLEMS = 1000  # of one file; who gave a picture for a text needs no list of its lines
+LINE_LIMIT = 2**24  # characters; five times War and Peace
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The objects of a file, each with its line number from 1, and what could not be read."""
+class Line:
+    """A line of a file without its end, or what is wrong with it.
 
-    rows: tuple[tuple[int, dict[str, Any]], ...]
-    problems: tuple[str, ...]
+    Attributes:
+        number: counted from 1.
+        text: the line; empty if there is a problem.
+        problem: None, or why it cannot be read, with the remedy.
+    """
+
+    number: int
+    text: str
+    problem: str | None = None
 
 
-def read_rows(path: Path, key: str) -> Rows:
-    """Read a JSONL file; a byte order mark, CRLF and blank lines are harmless.
+def json_rows(path: Path, key: str, problems: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSONL file one by one, each with its line number from 1.
+
+    A byte order mark, UTF-16, CRLF and blank lines are harmless.
 
     Args:
         key: the config key that named the file, for messages.
+        problems: receives what cannot be read; the rows after it are read all the same.
     """
-    try:
-        data = path.expanduser().read_bytes()
-    except FileNotFoundError:
-        return Rows((), (f"{key}: the file {path} does not exist; give the path of a JSONL file",))
-    except OSError as error:
-        return Rows((), (f"{key}: {path} cannot be read ({error.strerror}); give a JSONL file",))
-    rows: list[tuple[int, dict[str, Any]]] = []
-    problems: list[str] = []
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line.decode("utf-8"))
-            json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is no text
-        except UnicodeEncodeError:
-            problems.append(
-                f"{path}, line {number}: an escape such as \\ud800 that is half a character; "
-                "remove it"
-            )
-        except UnicodeDecodeError as error:
-            problems.append(
-                f"{path}, line {number}: byte {error.start + 1} is not UTF-8; save as UTF-8"
-            )
-        except (ValueError, RecursionError) as error:  # malformed, or a number beyond all bounds
-            where = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-            problems.append(
-                f"{path}, line {number}: malformed JSON{where} ({str(error).split(':')[0]}); "
-                "write one JSON object a line"
-            )
-        else:
-            if isinstance(row, dict):
-                rows.append((number, row))
+    found = False
+    before = len(problems)
+    for line in lines(path, key, problems, "JSONL"):
+        if line.problem is not None:
+            problems.append(f"{path}, line {line.number}: {line.problem}")
+        elif line.text.strip():
+            row, problem = _object(line.text)
+            if row is not None:
+                found = True
+                yield line.number, row
             else:
-                problems.append(
-                    f"{path}, line {number}: {type(row).__name__} instead of an object; "
-                    'write one {"key": value, ...} a line'
-                )
-    if not rows and not problems:
+                problems.append(f"{path}, line {line.number}: {problem}")
+        if len(problems) - before >= MOST_PROBLEMS:
+            problems.append(f"{path}: reading ended after {MOST_PROBLEMS} problems")
+            return
+    if not found and len(problems) == before:
         problems.append(f"{key}: {path} is empty; write one JSON object a line")
-    return Rows(tuple(rows), tuple(problems))
+
+
+def lines(path: Path, key: str, problems: list[str], form: str) -> Iterator[Line]:
+    """The lines of a text file, decoded, read as they are asked for.
+
+    UTF-8 is expected; a byte order mark says UTF-16. A line that is too long ends the file, since
+    reading on to its end could take any amount of memory.
+
+    Args:
+        key: the config key that named the file, for messages.
+        problems: receives why the file cannot be opened.
+        form: what the file should be, for messages.
+    """
+    path = path.expanduser()
+    try:
+        with path.open("rb") as raw:
+            start = raw.read(3)
+        wide = start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        # Undecodable bytes come through as surrogates, so that their line can be named.
+        handler = "replace" if wide else "surrogateescape"
+        encoding = "utf-16" if wide else "utf-8-sig"
+        with path.open(encoding=encoding, errors=handler, newline="\n") as file:
+            number = 0
+            while text := file.readline(LINE_LIMIT + 1):
+                number += 1
+                if len(text) > LINE_LIMIT:
+                    problem = (
+                        f"longer than {LINE_LIMIT} characters, reading ended there; "
+                        "write one row a line"
+                    )
+                    yield Line(number, "", problem)
+                    return
+                bad = _undecodable(text, wide)
+                yield Line(number, "", bad) if bad else Line(number, text.removesuffix("\n"))
+    except FileNotFoundError:
+        problems.append(f"{key}: the file {path} does not exist; give the path of a {form} file")
+    except OSError as error:
+        problems.append(f"{key}: {path} cannot be read ({error.strerror}); give a {form} file")
 
 
 def refuse(what: str, problems: Sequence[str]) -> Never:
@@ -79,3 +107,39 @@ def refuse(what: str, problems: Sequence[str]) -> Never:
     listed = "".join(f"\n  {problem}." for problem in problems[:SHOWN])
     more = f"\n  ... and {len(problems) - SHOWN} more." if len(problems) > SHOWN else ""
     raise UserError(f"{what} cannot be used, {len(problems)} problems:{listed}{more}")
+
+
+def _undecodable(text: str, wide: bool) -> str | None:
+    """What is wrong with a decoded line, or None."""
+    if "\0" in text:
+        return (
+            f"character {text.index(chr(0)) + 1} is a NUL, so this is no text, or one in UTF-16 "
+            "or UTF-32 that does not say so; save as UTF-8"
+        )
+    if wide:
+        at = text.find("\ufffd")
+        return f"character {at + 1} is not UTF-16; save as UTF-8" if at >= 0 else None
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        byte = len(text[: error.start].encode()) + 1
+        return f"byte {byte} is not UTF-8; save as UTF-8"
+    return None
+
+
+def _object(text: str) -> tuple[dict[str, Any] | None, str]:
+    """The JSON object that a line is, or None and why not."""
+    try:
+        row = json.loads(text)
+        json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except UnicodeEncodeError:
+        return None, "an escape such as \\ud800 that is half a character; remove it"
+    except (ValueError, RecursionError) as error:  # malformed, or a number beyond all bounds
+        where = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        told = str(error).split(":")[0]
+        return None, f"malformed JSON{where} ({told}); write one JSON object a line"
+    if isinstance(row, dict):
+        return row, ""
+    return None, (
+        f'{type(row).__name__} instead of an object; write one {{"key": value, ...}} a line'
+    )

@@ -1,20 +1,30 @@
 """The three pools of questions of a run, and which of them a round mines.
 
-Reads and checks pools as a whole; the form of a single question is checked by `readers`.
+Reads and checks pools as a whole; the forms of files and rows are the business of its readers.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from cem_lightning.questions.config import DataConfig, ElementsData
+from cem_lightning.questions.config import (
+    DataConfig,
+    DatasetsData,
+    ElementsData,
+    JsonlData,
+    PublishedData,
+)
+from cem_lightning.questions.hub import read_split
 from cem_lightning.questions.lines import refuse
-from cem_lightning.questions.normalise import normalised
+from cem_lightning.questions.published import read_published
 from cem_lightning.questions.readers import QuestionFile, duplicate_ids, parse_file
 from cem_lightning.questions.records import PoolName, Question
+from cem_lightning.questions.splitting import split
+from cem_lightning.questions.twins import in_both, without_repeats
 from cem_lightning.storage.digests import digest_value
 
 
@@ -26,11 +36,13 @@ class Pools:
         source: its mistakes are the raw material of training.
         heldout: same domain, other questions; never trained on.
         ood: other domains; never trained on.
+        left_out: "place: reason" of each row of a published set that cannot be used.
     """
 
     source: tuple[Question, ...]
     heldout: tuple[Question, ...] = ()
     ood: tuple[Question, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def items(self) -> tuple[tuple[PoolName, tuple[Question, ...]], ...]:
         """Name and questions of each pool, in a fixed order."""
@@ -42,6 +54,11 @@ class Pools:
         return digest_value(
             {name: [question.as_dict() for question in pool] for name, pool in self.items()}
         )
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many rows were left out for each reason, most frequent first."""
+        return _reasons(self.left_out)
 
     def slice_for_round(self, round: int, config: DataConfig, seed: int) -> tuple[Question, ...]:
         """The source questions that a round mines.
@@ -85,8 +102,12 @@ def stratified(questions: Sequence[Question], seed: int) -> tuple[Question, ...]
 def read_pools(config: DataConfig, seed: int) -> Pools:
     """The pools that a config names.
 
+    The user's own files must be right in every row. Of published sets, rows that cannot be used
+    are left out, among them each question that came before, also in another pool.
+
     Args:
-        seed: seeds 1, 2, 3 get disjoint groups of elements; files are read the same for all.
+        seed: seeds 1, 2, 3 get disjoint groups of elements; of one file it draws what is held
+            out; several files are read the same for all.
 
     Raises:
         UserError: naming every problem of every file: what cannot be read, duplicate ids, and
@@ -98,40 +119,61 @@ def read_pools(config: DataConfig, seed: int) -> Pools:
 
         built = elements.pools((seed - 1) % 3)
         return Pools(tuple(built["source"]), tuple(built["heldout"]), tuple(capitals.pool()))
-    source = parse_file(config.source, "source")
-    heldout = parse_file(config.heldout, "heldout") if config.heldout else QuestionFile((), (), ())
-    ood = parse_file(config.ood, "ood") if config.ood else QuestionFile((), (), ())
-    files = (source, heldout, ood)
-    problems = [problem for file in files for problem in file.problems]
-    problems += duplicate_ids(files)
-    problems += [*_in_both(source, heldout), *_in_both(source, ood)]
+    files = _files(config)
+    own = isinstance(config, JsonlData)
+    source, heldout, ood = read = files if own else without_repeats(files)
+    problems = [problem for file in read for problem in file.problems]
+    problems += [each for file in read for each in _nothing_left(file)]
+    problems += duplicate_ids(read)
+    if own:
+        problems += [*in_both(source, heldout), *in_both(source, ood)]
     if problems:
         refuse("The questions", problems)
-    return Pools(source.questions, heldout.questions, ood.questions)
+    mined, aside = source.questions, heldout.questions
+    given = config.heldout_split if isinstance(config, DatasetsData) else config.heldout
+    if given is None and config.heldout_share:
+        mined, aside = split(mined, config.heldout_share, seed)
+    left_out = tuple(each for file in read for each in file.left_out)
+    return Pools(mined, aside, ood.questions, left_out)
 
 
-def _in_both(source: QuestionFile, other: QuestionFile) -> list[str]:
-    """One problem for each question of `other` that is one of `source` in other clothes.
-
-    Same normalised stem with the same answer or the same choices: a stem alone ("Which of these
-    is true?") may ask different things.
-    """
-    seen: dict[tuple[object, ...], str] = {}
-    for question, place in zip(source.questions, source.places, strict=True):
-        for form in _forms(question):
-            seen.setdefault(form, place)
-    problems = []
-    for question, place in zip(other.questions, other.places, strict=True):
-        twin = next((seen[form] for form in _forms(question) if form in seen), None)
-        if twin is not None:
-            problems.append(
-                f"{place}: the same question stands in the source pool, {twin}; "
-                "remove it from one of the two"
+def _files(config: JsonlData | PublishedData | DatasetsData) -> list[QuestionFile]:
+    """What a config names as source, heldout and ood, as it was read; empty where it names none."""
+    heldout = ood = QuestionFile()
+    if isinstance(config, JsonlData):
+        source = parse_file(config.source, "source")
+        if config.heldout is not None:
+            heldout = parse_file(config.heldout, "heldout")
+        if config.ood is not None:
+            ood = parse_file(config.ood, "ood")
+    elif isinstance(config, DatasetsData):
+        source = read_split(config, config.split, "split")
+        if config.heldout_split is not None:
+            heldout = read_split(config, config.heldout_split, "heldout_split")
+        if config.ood_split is not None:
+            ood = read_split(config, config.ood_split, "ood_split")
+    else:
+        source = read_published(config.reader, config.path, "path", config.subjects)
+        if config.heldout is not None:
+            heldout = read_published(config.reader, config.heldout, "heldout", config.subjects)
+        if config.ood is not None:
+            name = config.ood_reader
+            ood = (
+                parse_file(config.ood, "ood")
+                if name == "jsonl"
+                else read_published(name, config.ood, "ood")
             )
-    return problems
+    return [source, heldout, ood]
 
 
-def _forms(question: Question) -> tuple[tuple[object, ...], ...]:
-    stem = normalised(question.question)
-    choices = sorted(normalised(choice) for choice in question.choices)
-    return (stem, "answer", normalised(question.gold)), (stem, "choices", *choices)
+def _reasons(left_out: Sequence[str]) -> dict[str, int]:
+    return dict(Counter(each.rpartition(": ")[2] for each in left_out).most_common())
+
+
+def _nothing_left(file: QuestionFile) -> list[str]:
+    """A problem if all rows of a file were left out."""
+    if file.questions or not file.left_out:
+        return []
+    first = file.left_out[0].rpartition(": ")[0]
+    why = ", ".join(f"{reason} ({count})" for reason, count in _reasons(file.left_out).items())
+    return [f"{first} and {len(file.left_out) - 1} rows more: none can be used: {why}"]

@@ -10,12 +10,13 @@ PoolName = Literal["source", "heldout", "ood"]
 
 @dataclass(frozen=True)
 class Question:
-    """A multiple-choice question.
+    """A multiple-choice question, or a short-answer question, which has one choice alone.
 
     Attributes:
         id: unique over all pools.
         question: the stem, as the model is asked it.
-        choices: at least two different answers, in the order they are shown.
+        choices: at least two different answers, in the order they are shown; of a short-answer
+            question exactly one, the accepted answer.
         answer: position of the right one in `choices`.
         cluster: questions that share a cluster are not independent (the same element, passage,
             discipline); intervals resample whole clusters. A question's own id if it stands alone.
@@ -35,6 +36,11 @@ class Question:
     def gold(self) -> str:
         """The text of the right choice."""
         return self.choices[self.answer]
+
+    @property
+    def short(self) -> bool:
+        """Whether it is a short-answer question: its one choice is the accepted answer."""
+        return len(self.choices) == 1
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"choices": list(self.choices)}

@@ -18,6 +18,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # a letter alone, not the first word of "The answer is a mystery"
 _EXTRACTED = re.compile(r"the answer is\s*:?\s*[\(\[]?([A-Z])(?=[)\].,:;\n]|\s*$)", re.IGNORECASE)
 _BLANK = re.compile(r"_{2,}")
+_SHORT = "Answer in a few words."
 
 
 class Wording:
@@ -27,6 +28,9 @@ class Wording:
     letters: the choices are listed, the response is a letter.
     extract: the choices are listed, the response is the paper's two-part form, "The answer is A.
         Red Sea. The complete answer is that: ...", and is parsed by pattern.
+
+    A short-answer question has nothing to choose from: under every method its stem is asked with
+    a request to be brief, and the response is the accepted answer.
     """
 
     def __init__(self, method: Method) -> None:
@@ -36,10 +40,14 @@ class Wording:
     def version(self) -> str:
         """Hash of the wording as it appears on a fixed question; stands in every result."""
         sample = Question("q", "Is it ____?", ("this", "that"), 0, "q")
+        short = Question("q", "What is it?", ("this",), 0, "q")
         shown = [
             self.prompt(sample),
             self.prompt(sample, passages=("A passage.",)),
             *(self.response(sample, index) for index in range(2)),
+            self.prompt(short),
+            self.prompt(short, passages=("A passage.",)),
+            self.response(short, 0),
         ]
         return hashlib.sha256("\x00".join(shown).encode()).hexdigest()[:12]
 
@@ -56,6 +64,8 @@ class Wording:
         if stem is None:
             raise ValueError(f"question {question.id!r} has no name-blind form")
         parts = [*passages, stem]
+        if question.short:
+            return "\n\n".join([*parts, _SHORT])
         if self.method != "cloze":
             listed = zip(LETTERS, question.choices, strict=False)
             parts.append("\n".join(f"{letter}. {choice}" for letter, choice in listed))
@@ -69,7 +79,7 @@ class Wording:
     def response(self, question: Question, index: int) -> str:
         """The model's turn if it chose `index`: what is scored, and what `normative` trains."""
         choice = question.choices[index]
-        if self.method == "cloze":
+        if question.short or self.method == "cloze":
             return choice
         if self.method == "letters":
             return LETTERS[index]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -26,14 +26,21 @@ from rich.text import Text
 from cem_lightning.progress import Task
 from cem_lightning.reporting.figures import amount, duration
 
+_Measured = Callable[[Mapping[str, float]], None]
 _PLAIN_STEP = 0.1  # share of a stage between two plain lines
 _PLAIN_SECONDS = 5.0  # a short stage needs no lines in between
 
 
 @contextmanager
-def make_progress(console: Console | None = None) -> Iterator[RichProgress]:
-    """Progress for one run; whatever is still shown goes when the context ends."""
-    progress = RichProgress(console)
+def make_progress(
+    console: Console | None = None, *, measured: _Measured | None = None
+) -> Iterator[RichProgress]:
+    """Progress for one run; whatever is still shown goes when the context ends.
+
+    Args:
+        measured: takes what every step of a stage gave; nothing of it is shown.
+    """
+    progress = RichProgress(console, measured=measured)
     try:
         yield progress
     finally:
@@ -49,13 +56,18 @@ class RichProgress:
     Args:
         console: where to write; standard output if not given.
         clock: seconds that only grow.
+        measured: takes what every step of a stage gave; nothing of it is shown.
     """
 
     def __init__(
-        self, console: Console | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        measured: _Measured | None = None,
     ) -> None:
         self._console = console or Console(highlight=False)
         self._clock = clock
+        self._measured = measured or (lambda row: None)
         self._bars: Progress | None = None
 
     @contextmanager
@@ -66,7 +78,7 @@ class RichProgress:
         if self._console.is_terminal:
             task = self._bar(title, total, unit)
         else:
-            task = _LineTask(self._write, self._clock, title, total, unit)
+            task = _LineTask(self._write, self._clock, title, total, unit, self._measured)
         try:
             yield task
         except BaseException:
@@ -126,7 +138,7 @@ class RichProgress:
             self._bars.start()
         bars = self._bars
         identity = bars.add_task("", total=total, title=title, unit=unit, note="")
-        return _BarTask(bars, identity, self._drop)
+        return _BarTask(bars, identity, self._drop, self._measured)
 
     def _drop(self, bars: Progress, identity: TaskID) -> None:
         """Take a finished bar away, and the display with the last one."""
@@ -147,9 +159,14 @@ class _BarTask:
     """A stage shown as a bar."""
 
     def __init__(
-        self, bars: Progress, identity: TaskID, drop: Callable[[Progress, TaskID], None]
+        self,
+        bars: Progress,
+        identity: TaskID,
+        drop: Callable[[Progress, TaskID], None],
+        measured: _Measured,
     ) -> None:
         self._bars, self._identity, self._drop = bars, identity, drop
+        self.measure = measured
         self.done = 0.0
         self.note = ""
 
@@ -172,7 +189,9 @@ class _LineTask:
         title: str,
         total: float | None,
         unit: str,
+        measured: _Measured,
     ) -> None:
+        self.measure = measured
         self._write, self._clock, self._title, self._unit = write, clock, title, unit
         self._total = total
         self._start = clock()

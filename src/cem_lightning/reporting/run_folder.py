@@ -35,8 +35,10 @@ class AnswerRow:
         outcome: "right", "wrong", "unparsable" or "too_long".
         right: whether the outcome is "right".
         blind_right: the same with the subject masked; None if it was not asked so.
-        confidence: probability of the prediction among the choices, 0 to 1.
+        confidence: probability of the prediction, 0 to 1; 0 where there is none.
         slice: which round's slice of the source pool the question belongs to; 0 outside of it.
+        text: what the model wrote, where it was asked to write; else "".
+        f1: words shared with the accepted answer of a short-answer question, 0 to 1; else None.
     """
 
     round: int
@@ -50,15 +52,19 @@ class AnswerRow:
     blind_right: bool | None
     confidence: float
     slice: int = 0
+    text: str = ""
+    f1: float | None = None
 
 
 @dataclass(frozen=True)
 class StoryPassage:
     """A passage that was fetched for a mistake."""
 
+    id: str
     title: str
     text: str
     origin: str
+    licence: str
 
 
 @dataclass(frozen=True)
@@ -66,14 +72,20 @@ class MistakeStory:
     """What became of one mistake: what was fetched for it, and how the answer changed.
 
     Attributes:
+        id: the question's id.
         round: the round that collected it, 1 for the first.
         question: the stem as it was asked.
+        choices: of a short-answer question the accepted answer alone.
         gold: position of the right choice.
         label: "wrong" or "ambiguous".
         answer_before: position of the choice taken before that round's training; None if none.
         answer_after: the same after it.
+        said_before: the text the model wrote before that training, or else the choice it took;
+            "" if it said nothing.
+        said_after: the same after it.
     """
 
+    id: str
     round: int
     question: str
     choices: tuple[str, ...]
@@ -82,6 +94,13 @@ class MistakeStory:
     passages: tuple[StoryPassage, ...]
     answer_before: int | None
     answer_after: int | None
+    said_before: str
+    said_after: str
+
+    @property
+    def short(self) -> bool:
+        """Whether there was nothing to choose from."""
+        return len(self.choices) == 1
 
 
 @dataclass(frozen=True)
@@ -123,6 +142,11 @@ class RunRecord:
         """Names of the pools asked, heldout first."""
         present = self.metrics["rounds"][0]["pools"]
         return sorted(present, key=lambda pool: (pool not in POOLS, (*POOLS, pool).index(pool)))
+
+    @property
+    def has_short_answers(self) -> bool:
+        """Whether any pool has short-answer questions, and so an F1."""
+        return any("f1" in scores for scores in self.rounds[0]["pools"].values())
 
     def answered(self, round_: int, pool: str) -> dict[str, AnswerRow]:
         """The answers of one round to one pool by question id."""

@@ -18,6 +18,7 @@ from cem_lightning.reporting.figures import (
     amount,
     duration,
     memory,
+    percent,
     percent_with_interval,
     points,
     signed,
@@ -65,6 +66,11 @@ def run_tables(record: RunRecord) -> RenderableType:
         parts += [
             Text("\nSource pool by the round that mined it; a later fall is forgetting\n", "bold"),
             _slices(record),
+        ]
+    if record.has_short_answers:
+        parts += [
+            Text("\nShort answers: F1 / share that hold the accepted answer at all\n", "bold"),
+            _short_answers(record),
         ]
     parts.append(Text(f"\nPeak memory {memory(record.metrics['peak_memory_bytes'])}."))
     if "stopped" in record.metrics:
@@ -134,6 +140,22 @@ def _slices(record: RunRecord) -> Table:
             str(current["round"]),
             *(percent_with_interval(group.accuracy, group.ci95) for group in groups),
         )
+    return table
+
+
+def _short_answers(record: RunRecord) -> Table:
+    """What accuracy, which counts exact matches, does not see: half a right answer, and form."""
+    table = _table()
+    table.add_column("round")
+    start = record.rounds[0]["pools"]
+    pools = [pool for pool in record.pools if "f1" in start[pool]]
+    for pool in pools:
+        heading = f"{pool}\n(n = {start[pool]['short']})"
+        table.add_column(heading, justify="right", no_wrap=True)
+    for current in record.rounds:
+        scores = [current["pools"][pool] for pool in pools]
+        shares = [f"{percent(each['f1'])} / {percent(each['held'])}" for each in scores]
+        table.add_row(str(current["round"]), *shares)
     return table
 
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
+
+from cem_lightning.storage.atomic import write_json
+
+_LARGE = 2**24  # bytes from which a file's digest is worth remembering
+_SETTLED = 2 * 10**9  # nanoseconds; no file system we know has coarser times
 
 
 def digest_value(value: Any) -> str:
@@ -22,9 +28,48 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def digest_path(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of all files below a folder."""
+def digest_path(path: Path, memory: Path | None = None) -> str:
+    """SHA-256 of a file, or of the names and contents of all files below a folder.
+
+    Args:
+        memory: a folder where digests of large files are remembered, so that a model of many
+            gigabytes is read once and not at every start. What is remembered of a file holds as
+            long as it has the size, the times and the place on disk it had when it was read.
+    """
     if path.is_file():
-        return digest_file(path)
+        return _remembered(path, memory) if memory is not None else digest_file(path)
     files = sorted(each for each in path.rglob("*") if each.is_file())
-    return digest_value([[str(each.relative_to(path)), digest_file(each)] for each in files])
+    return digest_value(
+        [[str(each.relative_to(path)), digest_path(each, memory)] for each in files]
+    )
+
+
+def _remembered(path: Path, memory: Path) -> str:
+    before = _identity(path)
+    if before["size"] < _LARGE:
+        return digest_file(path)
+    note = memory / f"{digest_value(str(path.resolve()))[:24]}.json"
+    try:
+        known = json.loads(note.read_text(encoding="utf-8"))
+        if known["file"] == before:
+            return str(known["sha256"])
+    except (OSError, ValueError, LookupError, TypeError):
+        pass  # not read yet, or the note is damaged
+    digest = digest_file(path)
+    # A file changed within the tick of its clock looks as before, so a fresh one is read again.
+    settled = time.time_ns() - max(before["modified"], before["changed"]) > _SETTLED
+    if settled and _identity(path) == before:
+        write_json(note, {"file": before, "sha256": digest})
+    return digest
+
+
+def _identity(path: Path) -> dict[str, int]:
+    """What changes when a file's content does; nobody can set the time of change."""
+    found = path.stat()
+    return {
+        "size": found.st_size,
+        "modified": found.st_mtime_ns,
+        "changed": found.st_ctime_ns,
+        "inode": found.st_ino,
+        "device": found.st_dev,
+    }

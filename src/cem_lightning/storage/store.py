@@ -48,6 +48,11 @@ class Result:
         return Part(self.folder / name, self.record["digests"][name])
 
     @property
+    def key(self) -> str:
+        """What the store finds it by."""
+        return self.folder.name
+
+    @property
     def seconds(self) -> float:
         """How long the stage took when it ran."""
         return float(self.record["seconds"])
@@ -63,6 +68,10 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def key(self, stage: str, key_parts: Mapping[str, Any]) -> str:
+        """The key of `stage` for these `key_parts`: 24 hexadecimal digits."""
+        return digest_value({"stage": stage, **key_parts})[:24]
+
     def get_or_run(
         self, stage: str, key_parts: Mapping[str, Any], run: Callable[[Path], dict[str, Any]]
     ) -> Result:
@@ -73,10 +82,10 @@ class Store:
             run: writes the result's files into the folder it is given and returns the record.
                 An exception leaves the store as it was.
         """
-        key = digest_value({"stage": stage, **key_parts})[:24]
+        key = self.key(stage, key_parts)
         final = self.root / stage / key
         final.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(final.with_name(f".{key}.lock")):
+        with lock_of(final):
             if (stored := _whole_record(final)) is not None:
                 return Result(final, True, stored)
             work = final.with_name(f".{key}.work")
@@ -93,6 +102,48 @@ class Store:
             return Result(final, False, record)
 
 
+def lock_of(folder: Path, timeout: float = -1) -> FileLock:
+    """The lock of the result in `folder`; a negative timeout (in seconds) waits for ever."""
+    return FileLock(folder.with_name(f".{folder.name}.lock"), timeout=timeout)
+
+
+def remove(folder: Path) -> None:
+    """Take a result away; whoever is killed in this leaves no half of it.
+
+    The caller holds its lock.
+    """
+    _take_away(folder, folder)
+
+
+def free_part(folder: Path, name: str) -> None:
+    """Free the space of one part of the result in `folder`, and keep the rest and all digests.
+
+    Whoever asks for the result still finds it; whoever wants to read the part must make it anew.
+    The caller holds the result's lock.
+    """
+    record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    record["freed"] = sorted({*freed_parts(folder), name})
+    beside = folder.with_name(f".{folder.name}.record")  # within, it would count as a part
+    write_json(beside, record)
+    beside.replace(folder / _RECORD)
+    if (folder / name).exists():
+        _take_away(folder / name, folder)
+
+
+def freed_parts(folder: Path) -> list[str]:
+    """The parts of the result in `folder` whose space was freed."""
+    record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    return list(record.get("freed", ()))
+
+
+def _take_away(path: Path, result: Path) -> None:
+    """Rename first, since a folder is deleted file by file."""
+    gone = result.with_name(f".{result.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)  # what is left of one killed here
+    path.rename(gone)
+    shutil.rmtree(gone)
+
+
 def _digests(folder: Path) -> dict[str, str]:
     """Digests of the files and folders of a result, without its record."""
     return {
@@ -104,7 +155,12 @@ def _whole_record(folder: Path) -> dict[str, Any] | None:
     """The record of a stored result, or None if there is none or its files are not as written."""
     try:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        whole = record["digests"] == _digests(folder) and "seconds" in record
+        freed = record.get("freed", ())
+        found, said = (
+            {name: each for name, each in digests.items() if name not in freed}
+            for digests in (_digests(folder), record["digests"])
+        )
+        whole = found == said and "seconds" in record
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return record if whole else None

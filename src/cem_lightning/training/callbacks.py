@@ -39,4 +39,5 @@ class Curves(pl.Callback):
         row |= {"tokens": self.tokens, "seconds": time.monotonic() - self.began}
         for logger in trainer.loggers:
             logger.log_metrics(row, step=trainer.global_step)
+        self.task.measure(row)
         self.task.advance(read, note=f"loss {row['loss']:.2f}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from cem_lightning.corpus.config import Kind
 
@@ -74,6 +74,11 @@ class TrainerConfig(BaseModel):
     batch: int = Field(gt=0, description="Examples per optimizer step.")
     micro_batch: int = Field(
         gt=0, description="Examples that go through the model at once: memory, not the result."
+    )
+    devices: PositiveInt = Field(
+        default=1,
+        description="Processes that train together, each on a device of its own (GPU, or a share "
+        "of the CPU's cores): time, not the result but for the last digits.",
     )
     max_gradient_norm: float = Field(
         gt=0,

@@ -18,6 +18,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import transformers
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.seed import isolate_rng
 
@@ -29,6 +30,7 @@ from cem_lightning.training.adapters import save_weights
 from cem_lightning.training.callbacks import Curves
 from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
 from cem_lightning.training.module import MixedObjective
+from cem_lightning.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ def train(
 ) -> TrainResult:
     """Train `network` in place until the recipe's token budget is read.
 
+    In a torch.distributed group every process calls this with the same arguments, and the first
+    alone writes.
+
     Args:
         network: a transformers causal language model on its device, or one with an adapter from
             `adapters.add_adapter`, of which only the adapter is trained.
@@ -74,8 +79,10 @@ def train(
     Raises:
         UserError: if a step has no supervised tokens, or loss or gradient are not finite.
     """
+    ranks = Ranks.here()
+    share = -(-config.batch // ranks.world)  # so that no process is left without a micro-batch
     data = CorpusDataModule(
-        examples, recipe, seed=seed, batch=config.batch, micro_batch=config.micro_batch
+        examples, recipe, seed=seed, batch=config.batch, micro_batch=min(config.micro_batch, share)
     )
     module = MixedObjective(network, objective, config, steps=data.steps)
     device = torch.device(network.device)
@@ -85,12 +92,17 @@ def train(
         began = time.monotonic()
         try:
             with isolate_rng(), _deterministic(), _quiet():
-                torch.manual_seed(seed)
+                torch.manual_seed(seed * ranks.world + ranks.number)  # dropout differs by rank
                 trainer = pl.Trainer(
                     accelerator="gpu" if device.type == "cuda" else device.type,
                     devices=[device.index or 0] if device.type == "cuda" else 1,
+                    # Every rank is to Lightning a process alone with its device: the module sums
+                    # over ranks itself, since DDP would average, at every micro-batch. So it must
+                    # neither start processes nor look for those of torchrun or SLURM.
+                    strategy="auto",
+                    plugins=[LightningEnvironment()],
                     max_epochs=1,
-                    logger=CSVLogger(log, name=None, version=""),
+                    logger=CSVLogger(log, name=None, version="") if ranks.first else False,
                     log_every_n_steps=1,
                     callbacks=[Curves(task or SilentTask())],
                     deterministic=True,
@@ -100,16 +112,18 @@ def train(
                     use_distributed_sampler=False,
                     default_root_dir=folder,
                 )
-                trainer.fit(module, datamodule=data)
+                _fit(trainer, module, data)
         finally:
             network.eval()
             network.zero_grad(set_to_none=True)
         _refuse_wrecked(network, config)
         seconds = time.monotonic() - began
-        curves = (Path(log) / "metrics.csv").rename(folder / "curves.csv")
-    weights = folder / "weights"
-    with _quiet():
-        save_weights(network, weights)
+        curves, weights = folder / "curves.csv", folder / "weights"
+        if ranks.first:
+            (Path(log) / "metrics.csv").rename(curves)
+    if ranks.first:
+        with _quiet():
+            save_weights(network, weights)
     tokens = module.totals.compute()["tokens"]
     return TrainResult(
         tokens={kind: int(tokens[at]) for at, kind in enumerate(KINDS)},
@@ -118,6 +132,16 @@ def train(
         weights=weights,
         seconds=seconds,
     )
+
+
+def _fit(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule) -> None:
+    """Lightning ends the whole process when interrupted; whoever called decides that here."""
+    try:
+        trainer.fit(module, datamodule=data)
+    except SystemExit as stopped:
+        if isinstance(stopped.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _refuse_wrecked(network: Any, config: TrainerConfig) -> None:

@@ -22,7 +22,7 @@ class TokensByKind(Metric):
     tokens: Tensor
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(sync_on_compute=False)  # every rank is fed the sums over all ranks
         counts = torch.zeros(len(KINDS), dtype=torch.long)
         self.add_state("losses", torch.zeros(len(KINDS), dtype=torch.double), dist_reduce_fx="sum")
         self.add_state("supervised", counts, dist_reduce_fx="sum")

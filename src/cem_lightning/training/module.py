@@ -22,6 +22,7 @@ from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
 from cem_lightning.training.metrics import TokensByKind
 from cem_lightning.training.objective import sum_by_kind, token_losses, tokens_by_kind
 from cem_lightning.training.optimizer import adamw, rate_factor
+from cem_lightning.training.ranks import Ranks
 
 
 class MixedObjective(pl.LightningModule):
@@ -29,7 +30,8 @@ class MixedObjective(pl.LightningModule):
 
     The loss of an optimizer step is ``sum_k w_k * L_k / N``: L_k the summed cross-entropy of the
     supervised tokens of kind k, w_k its weight, N the supervised tokens of the whole step. So the
-    result does not depend on how a step is cut into micro-batches.
+    result does not depend on how a step is cut into micro-batches, nor on how many processes
+    share them: each knows the whole step and so N, and their gradients are summed.
 
     Args:
         network: a transformers causal language model, or one wrapped by peft.
@@ -51,6 +53,7 @@ class MixedObjective(pl.LightningModule):
         self.config = config
         self.steps = steps
         self.totals = TokensByKind()
+        self.ranks = Ranks.here()
         weights = torch.tensor([objective.weight(kind) for kind in KINDS], dtype=torch.double)
         self.register_buffer("weights", weights, persistent=False)
 
@@ -78,14 +81,15 @@ class MixedObjective(pl.LightningModule):
         assert isinstance(scheduler, LambdaLR) and not isinstance(optimizer, list)
         optimizer.zero_grad()
         losses = torch.zeros_like(self.weights)
-        for micro in step:
+        for micro in self.ranks.share(step):
             if not micro.supervised.any():
                 continue
             each, kinds = token_losses(self.network, micro)
             self.manual_backward((each * self.weights[kinds].to(each.dtype)).sum() / total)
             losses += sum_by_kind(each.detach(), kinds)
-        loss = (self.weights * losses).sum() / total
+        loss = (self.weights * self.ranks.sum(losses)).sum() / total
         self._refuse_unless_finite("loss", float(loss), index)
+        self.ranks.sum_gradients(self.network.parameters())
         parameters = [each for each in self.network.parameters() if each.grad is not None]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.max_gradient_norm)
         self._refuse_unless_finite("gradient norm", float(norm), index)

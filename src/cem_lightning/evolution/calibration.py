@@ -1,0 +1,202 @@
+"""A few passes through the model with a clock: how fast and how large it is on this machine.
+
+What a whole run takes is reckoned from it in `forecast`; nothing is trained.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cem_lightning.corpus.config import Kind
+from cem_lightning.evolution.measuring import AskedTokens
+from cem_lightning.evolution.prepare import Prepared
+from cem_lightning.evolution.runner import peak_memory_bytes
+from cem_lightning.models.encoding import Encoder
+from cem_lightning.progress import Task
+from cem_lightning.questions.records import Question
+from cem_lightning.questions.wording import Wording
+from cem_lightning.storage.store import Part
+
+_LONG_ENOUGH = 3.0  # seconds of a measured batch
+_SMALL = 2  # questions of the first batch
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a few passes through the model have shown.
+
+    Attributes:
+        asking_rate: tokens a second.
+        forward_rate: tokens a second of a training batch, padding not counted, without gradients.
+        parameters: of the model.
+        trained: parameters that are trained.
+        model_bytes: of all weights.
+        trained_bytes: of the weights that are trained, and kept after every round.
+        activation_bytes: that training keeps of one token until the backward pass.
+        resident: memory before the model was loaded; 0 on a GPU.
+        peak: highest memory during the measurement.
+    """
+
+    asking_rate: float
+    forward_rate: float
+    parameters: int
+    trained: int
+    model_bytes: int
+    trained_bytes: int
+    activation_bytes: int
+    resident: int
+    peak: int
+
+
+def training_batch(
+    prepared: Prepared, encoder: Encoder, mix: Mapping[Kind, float], context: int
+) -> list[Row]:
+    """One micro-batch as a round may read it, of the user's own documents and questions.
+
+    Args:
+        mix: share of the examples by kind.
+        context: the longest sequence the model can read, in tokens.
+    """
+    config, wording = prepared.config, Wording(prepared.config.answering.method)
+    size = config.trainer.micro_batch
+    documents, questions = prepared.corpus.documents, prepared.pools.source
+    passages = min(size, round(size * mix.get("passage", 0.0))) if documents else 0
+    rows: list[Row] = []
+    for at in range(size):
+        if at < passages:
+            text = documents[at * len(documents) // passages].text
+            ids = encoder.text(text).ids[: min(context, config.knowledge.passage_tokens)]
+            rows.append({"kind": "passage", "ids": ids, "supervised": (True,) * len(ids)})
+        else:
+            question = questions[at * len(questions) // size]
+            encoded = encoder.exchange(
+                wording.prompt(question), wording.response(question, question.answer)
+            )
+            ids, supervised = encoded.ids[:context], encoded.supervised[:context]
+            rows.append({"kind": "normative", "ids": ids, "supervised": supervised})
+    return rows
+
+
+def measure(
+    prepared: Prepared,
+    model: Part,
+    tokens: Mapping[str, AskedTokens],
+    batch: Sequence[Row],
+    task: Task,
+) -> Measured:
+    """Ask the model a few of the questions and pass a training batch through it, with a clock.
+
+    Args:
+        tokens: of every question, by its id.
+        batch: rows of one micro-batch.
+        task: told of questions asked.
+
+    Raises:
+        UserError: if the model cannot be loaded, or an adapter does not fit it.
+    """
+    import torch
+
+    from cem_lightning.models.loading import load_model
+    from cem_lightning.training.adapters import add_adapter
+
+    config = prepared.config
+    on_gpu = prepared.device == "cuda"
+    resident = 0 if on_gpu else peak_memory_bytes()
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    loaded = load_model(model.path, config.model)
+    network = loaded.network
+    asking = _asking_rate(prepared, loaded, tokens, task)
+    forward = _forward_rate(network, batch, prepared.device)
+    activations = _activation_bytes(network)
+    weights = list(network.parameters())
+    parameters, model_bytes = _size(weights)
+    peak = torch.cuda.max_memory_allocated() if on_gpu else peak_memory_bytes()
+    if config.rounds and config.trainer.lora is not None:
+        adapted = add_adapter(network, config.trainer.lora, seed=config.seed)
+        weights = [each for each in adapted.parameters() if each.requires_grad]
+    trained, trained_bytes = _size(weights) if config.rounds else (0, 0)
+    return Measured(
+        asking,
+        forward,
+        parameters,
+        trained,
+        model_bytes,
+        trained_bytes,
+        activations,
+        resident,
+        peak,
+    )
+
+
+def _asking_rate(
+    prepared: Prepared, loaded: Any, tokens: Mapping[str, AskedTokens], task: Task
+) -> float:
+    """Tokens a second in asking: batches of twice as many questions each, until one takes long."""
+    from cem_lightning.answering.asking import ask
+
+    questions: list[Question] = [each for _, pool in prepared.pools.items() for each in pool]
+    random.Random(f"{prepared.config.seed}:forecast").shuffle(questions)
+    size, rate = _SMALL, 0.0
+    while True:
+        batch, questions = questions[:size], questions[size:]
+        start = time.perf_counter()
+        ask(loaded, batch, prepared.config.answering)
+        seconds = time.perf_counter() - start
+        task.advance(len(batch))
+        rate = sum(tokens[each.id].asked for each in batch) / seconds
+        if len(questions) < 2 * size or seconds > _LONG_ENOUGH:
+            return rate
+        size *= 2
+
+
+def _forward_rate(network: Any, rows: Sequence[Row], device: str) -> float:
+    """Tokens a second of a training batch without gradients; the first pass warms up."""
+    import torch
+
+    from cem_lightning.corpus.batches import micro_batches
+    from cem_lightning.training.objective import token_losses
+
+    (batch,) = micro_batches(rows, len(rows))
+    batch = batch.to(network.device)
+    seconds = 0.0
+    for _ in range(2):
+        start = time.perf_counter()
+        with torch.inference_mode():
+            token_losses(network, batch)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+    return sum(len(row["ids"]) for row in rows) / seconds
+
+
+def _activation_bytes(network: Any) -> int:
+    """Bytes that training keeps of a token: what the layers' products read, and the logits.
+
+    For each layer two normed inputs, the residual stream twice, query, output and key and value
+    of attention, and three vectors of the gated feed-forward net (after Korthikanti et al. 2022,
+    arXiv 2205.05198, for attention that keeps no matrix); for the vocabulary the logits, their
+    softmax and its gradient, in 4 bytes each.
+    """
+    settings = network.config.get_text_config()
+    width = int(settings.hidden_size)
+    inner = int(getattr(settings, "intermediate_size", None) or 4 * width)
+    heads = int(settings.num_attention_heads)
+    grouped = int(getattr(settings, "num_key_value_heads", None) or heads)
+    values = 6 * width + 2 * width * grouped // heads + 3 * inner
+    layers = int(settings.num_hidden_layers)
+    return layers * values * int(network.dtype.itemsize) + 3 * 4 * int(settings.vocab_size)
+
+
+def _size(weights: Sequence[Any]) -> tuple[int, int]:
+    """Number and bytes of some weights."""
+    return (
+        sum(each.numel() for each in weights),
+        sum(each.numel() * each.element_size() for each in weights),
+    )

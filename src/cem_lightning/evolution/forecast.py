@@ -1,0 +1,197 @@
+"""What a run will take: tokens, time, memory and space, reckoned from a few passes.
+
+An estimate: nothing is trained for it, and what a round will find to learn from is not known yet.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cem_lightning.corpus.config import KINDS, Kind
+from cem_lightning.corpus.general import general_instructions
+from cem_lightning.errors import UserError
+from cem_lightning.evolution.calibration import Measured
+from cem_lightning.evolution.config import Config
+from cem_lightning.evolution.measuring import AskedTokens
+from cem_lightning.evolution.prepare import Prepared
+from cem_lightning.evolution.runner import Runner
+from cem_lightning.knowledge.config import WikipediaKnowledge
+from cem_lightning.knowledge.sources import PHRASES
+from cem_lightning.knowledge.wikipedia import RANDOM_BATCH
+from cem_lightning.models.encoding import Encoder
+from cem_lightning.progress import SilentProgress
+from cem_lightning.questions.pools import Pools
+from cem_lightning.reporting.findings import Cost, Forecast, RecipeFindings, Requests
+from cem_lightning.storage.store import Store
+
+# Forward passes that a step of training is worth: the backward pass takes two for the gradients of
+# activations and of weights (Kaplan et al. 2020, arXiv 2001.08361, section 2.1); frozen weights
+# need none of their own.
+ALL_WEIGHTS, ADAPTER = 3.0, 2.0
+OPTIMIZER_STATES = 2  # of AdamW: both moments of every trained weight
+
+
+def recipe_findings(
+    config: Config, encoder: Encoder, exchange: float, document: float | None
+) -> tuple[RecipeFindings, dict[Kind, float]]:
+    """Tokens of a round by kind and optimizer steps; also the examples of a step by kind.
+
+    Args:
+        exchange: mean tokens of a question with its right answer.
+        document: mean tokens of a passage; None if the documents are not known.
+    """
+    passage = float(config.knowledge.passage_tokens) if document is None else document
+    general = [len(encoder.exchange(*each).ids) for each in general_instructions()]
+    lengths: dict[Kind, float] = {
+        "passage": passage,
+        "normative": exchange,
+        "extractive": passage + exchange,
+        "review": exchange,
+        "general": sum(general) / len(general),
+    }
+    recipe = config.recipe
+    tokens = {kind: recipe.tokens * recipe.share(kind) for kind in KINDS if recipe.share(kind)}
+    examples = {kind: count / lengths[kind] for kind, count in tokens.items()}
+    steps = max(1, -(-round(sum(examples.values())) // config.trainer.batch))
+    mix = {kind: count / sum(examples.values()) for kind, count in examples.items()}
+    whole = {kind: round(count) for kind, count in tokens.items()}
+    return RecipeFindings(recipe.name, whole, steps), mix
+
+
+def forecast(
+    prepared: Prepared,
+    measured: Measured,
+    tokens: Mapping[str, Sequence[AskedTokens]],
+    steps_read: int,
+    longest: int,
+    stored: Sequence[tuple[int, str]],
+) -> Forecast:
+    """Time, memory and space of the run.
+
+    Args:
+        tokens: of every question of each pool.
+        steps_read: rounds that the source pool feeds, at most the configured ones.
+        longest: tokens of the longest example.
+        stored: rounds and stages that are in the store.
+    """
+    import torch
+
+    config = prepared.config
+    done = set(stored)
+    asked = sum(each.asked + each.blind for pool in tokens.values() for each in pool)
+    asking = [number for number in range(steps_read + 1) if (number, "answer") not in done]
+    costs = [
+        Cost(
+            "asking",
+            len(asking),
+            asked,
+            len(asking) * asked / measured.asking_rate,
+            steps_read + 1 - len(asking),
+        )
+    ]
+    shown = config.answering.open_book_passages
+    if shown and tokens["heldout"]:
+        read = sum(
+            each.asked + shown * config.knowledge.passage_tokens for each in tokens["heldout"]
+        )
+        opened = int((0, "open_book") in done)
+        costs.append(
+            Cost("open book", 1 - opened, read, (1 - opened) * read / measured.asking_rate, opened)
+        )
+    worth = ALL_WEIGHTS if config.trainer.lora is None else ADAPTER
+    devices = config.trainer.devices if prepared.device == "cuda" else 1
+    training_rate = measured.forward_rate / worth * devices
+    if steps_read:
+        anew = config.trainer.start == "base"
+        left = [each for each in range(1, steps_read + 1) if (each, "train") not in done]
+        total = sum(config.recipe.tokens * (number if anew else 1) for number in left)
+        costs.append(
+            Cost(
+                "training",
+                len(left),
+                total / len(left) if left else config.recipe.tokens,
+                total / training_rate,
+                steps_read - len(left),
+            )
+        )
+    states = (1 + OPTIMIZER_STATES) * measured.trained_bytes  # and the gradient
+    kept = measured.activation_bytes * longest * config.trainer.micro_batch
+    training = measured.resident + measured.model_bytes + states + kept if steps_read else 0
+    return Forecast(
+        device=prepared.device,
+        threads=torch.get_num_threads(),
+        parameters=measured.parameters,
+        trained=measured.trained,
+        asking_rate=measured.asking_rate,
+        training_rate=training_rate,
+        costs=tuple(costs),
+        memory=max(measured.peak, training),
+        disk=steps_read * measured.trained_bytes,
+        requests=_requests(prepared, steps_read),
+    )
+
+
+def stored_stages(prepared: Prepared) -> list[tuple[int, str]]:
+    """Rounds and names of the stages that the run will find in the store, up to the first gap.
+
+    Writes nothing into a store that has not seen these questions.
+    """
+    store = Store(prepared.config.store_dir)
+    if not (store.root / "pools" / store.key("pools", {"digest": prepared.pools.digest})).is_dir():
+        return []
+    noted: list[tuple[int, str]] = []
+
+    def note(number: int | None, stage: str, _: str) -> None:
+        if number is not None:
+            noted.append((number, stage))
+
+    runner = Runner(store, SilentProgress(), compute=False, note=note)
+    try:
+        prepared.loop(runner).run()
+    except UserError:  # the last one noted is not there
+        return noted[:-1]
+    return noted
+
+
+def _requests(prepared: Prepared, rounds: int) -> Requests | None:
+    """The most requests that `knowledge.wikipedia` would make.
+
+    A mistake takes a search for each number of its knowledge points, down to one, and the
+    articles found; the control as many random articles as there may be passages.
+    """
+    config, knowledge = prepared.config, prepared.config.knowledge
+    if not isinstance(knowledge, WikipediaKnowledge):
+        return None
+    mistakes = _most_mined(prepared.pools, config)
+    drawn = mistakes * knowledge.passages + RANDOM_BATCH
+    a_round = mistakes * (config.mistakes.points + knowledge.articles)
+    a_round += drawn + drawn // RANDOM_BATCH + 1
+    asked = len(prepared.pools.heldout) if config.answering.open_book_passages else 0
+    return Requests(
+        a_round=a_round,
+        open_book=asked * (PHRASES + knowledge.articles),
+        rounds=rounds,
+        a_second=knowledge.requests_per_second,
+    )
+
+
+def _most_mined(pools: Pools, config: Config) -> int:
+    return len(pools.slice_for_round(1, config.data, config.seed))
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space where a folder is or will be."""
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    return shutil.disk_usage(there).free
+
+
+def machine_bytes(device: str) -> int:
+    """Memory of the GPU, or of the machine."""
+    import torch
+
+    if device == "cuda":
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    return int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES"))

@@ -1,0 +1,171 @@
+"""Runs a stage in several processes, one a device, and passes on what they say.
+
+The processes are `cem_lightning.worker`, started by torchrun: never the command itself, which in a
+sweep would start the sweep again. What each of them computes is the business of `training`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from cem_lightning.children import child, end_with_parent
+from cem_lightning.errors import UserError
+from cem_lightning.progress import Progress, SilentProgress, SilentTask, Task
+
+_LONGEST = 2000  # characters of an error: a line must stay whole among those of other processes
+
+
+def run_in_processes(folder: Path, devices: int, title: str, progress: Progress) -> dict[str, Any]:
+    """Run the stage that `folder` describes in `devices` processes, and return its record.
+
+    Raises:
+        UserError: if there are fewer GPUs, or one of the processes raised it.
+        RuntimeError: with the traceback of the process that failed; all have ended then.
+    """
+    import torch
+
+    model = json.loads((folder / "job.json").read_text(encoding="utf-8"))["config"]["model"]
+    if model["device"] == "cuda":
+        _refuse_too_few_gpus(devices)
+        torch.cuda.empty_cache()  # of earlier stages: the processes need the room
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // devices)),
+        # they talk on this machine only, whose name need not be known to any network
+        "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
+    }
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    torchrun += ["--local-addr=127.0.0.1", f"--nproc-per-node={devices}"]
+    command = [*torchrun, "-m", "cem_lightning.worker", str(folder)]
+    with (
+        tempfile.TemporaryFile() as said,
+        child(command, stdout=subprocess.PIPE, stderr=said, environment=environment) as started,
+        ExitStack() as shown,
+    ):
+        assert started.stdout is not None
+        record = _follow(started.stdout, title, progress, shown)
+        if started.wait() == 0 and record is not None:
+            return record
+        said.seek(0)
+        raise RuntimeError(
+            f"{title}: one of {devices} processes ended without a word. A SIGKILL below is mostly "
+            "the system's, for want of memory: lower trainer.micro_batch or trainer.devices.\n"
+            + said.read().decode(errors="replace")[-_LONGEST:]
+        )
+
+
+def _refuse_too_few_gpus(devices: int) -> None:
+    import torch
+
+    if (found := torch.cuda.device_count()) < devices:
+        raise UserError(
+            f"trainer.devices: {devices}, but there are {found} GPUs here; lower it, or set "
+            "model.device=cpu."
+        )
+
+
+def run_as_rank(run: Callable[[Path, str, Progress], dict[str, Any]], folder: Path) -> None:
+    """Run the stage as one of the processes that `run_in_processes` has started.
+
+    Args:
+        run: runs a stage here.
+    """
+    end_with_parent()
+    channel = _Channel(os.dup(1))
+    os.dup2(2, 1)  # whatever else is printed must not come between
+    try:
+        with joined_group(folder):
+            first = os.environ["RANK"] == "0"
+            record = run(folder, folder.name, channel if first else SilentProgress())
+        if first:
+            channel.send({"record": record})
+    except Exception as error:
+        mended = isinstance(error, UserError)
+        text = str(error) if mended else traceback.format_exc()
+        channel.send({"error": text[-_LONGEST:], "user": mended})
+        sys.exit(1)
+
+
+@contextmanager
+def joined_group(folder: Path) -> Iterator[None]:
+    """The torch.distributed group of the processes that torchrun has started for this stage."""
+    import torch
+    import torch.distributed as dist
+
+    model = json.loads((folder / "job.json").read_text(encoding="utf-8"))["config"]["model"]
+    if model["device"] == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+        dist.init_process_group("nccl", device_id=device)
+    else:
+        dist.init_process_group("gloo")
+    yield
+    dist.destroy_process_group()  # after an error it could wait for the others
+
+
+def _follow(
+    lines: Iterable[bytes], title: str, progress: Progress, shown: ExitStack
+) -> dict[str, Any] | None:
+    """Shows what the first process tells, and returns the record; None if none came."""
+    record = None
+    task: Task = SilentTask()
+    for line in lines:
+        match _message(line):
+            case {"stage": {"total": total, "unit": unit}}:
+                task = shown.enter_context(progress.stage(title, total=total, unit=unit))
+            case {"advance": {"amount": amount, "note": note}}:
+                task.advance(amount, note)
+            case {"measure": row}:
+                task.measure(row)
+            case {"say": text}:
+                progress.say(text)
+            case {"error": text, "user": mended}:
+                raise UserError(text) if mended else RuntimeError(f"{title}:\n{text}")
+            case {"record": record}:
+                pass
+    return record
+
+
+def _message(line: bytes) -> Any:
+    """What a line says; None if it is not one of ours."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+class _Channel:
+    """Progress as JSON lines to the process that shows it."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """One write a line, so that lines of several processes do not mix."""
+        os.write(self._file, (json.dumps(message) + "\n").encode())
+
+    @contextmanager
+    def stage(self, title: str, *, total: float | None = None, unit: str = "") -> Iterator[Task]:
+        self.send({"stage": {"title": title, "total": total, "unit": unit}})
+        yield self
+
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        self.send({"advance": {"amount": amount, "note": note}})
+
+    def measure(self, row: Mapping[str, float]) -> None:
+        self.send({"measure": dict(row)})
+
+    def reused(self, title: str, seconds: float) -> None:
+        """A stage takes nothing from the store."""
+
+    def say(self, text: str) -> None:
+        self.send({"say": text})

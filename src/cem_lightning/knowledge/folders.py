@@ -1,0 +1,61 @@
+"""A folder of text and Markdown files as documents, with every file that cannot be read.
+
+Long files become several documents; what is searched in them is the business of `bm25`.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+from cem_lightning.knowledge.markdown import plain_blocks
+from cem_lightning.knowledge.records import Document
+from cem_lightning.knowledge.splitting import LONGEST, packed, paragraphs
+from cem_lightning.questions.lines import lines
+
+MARKDOWN = (".md", ".markdown")
+SUFFIXES = (".txt", *MARKDOWN)
+
+
+def folder_documents(folder: Path) -> tuple[list[Document], list[str]]:
+    """The documents below a folder by relative path, and what cannot be read.
+
+    What begins with a dot is left out: such folders belong to programs.
+    """
+    documents: list[Document] = []
+    problems: list[str] = []
+    for path in sorted(folder.rglob("*"), key=lambda each: each.relative_to(folder).as_posix()):
+        relative = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
+            continue
+        text = _text(path, problems)
+        if text is not None:
+            documents.extend(_documents(relative.as_posix(), path, text))
+    return documents, problems
+
+
+def _text(path: Path, problems: list[str]) -> str | None:
+    """A file's text, or None and one problem more."""
+    read: list[str] = []
+    before = len(problems)
+    for line in lines(path, "knowledge.corpus", problems, "text"):
+        if line.problem is not None:
+            problems.append(f"{path}, line {line.number}: {line.problem}")
+            return None
+        read.append(line.text.removesuffix("\r"))
+    return "\n".join(read) if len(problems) == before else None
+
+
+def _documents(name: str, path: Path, text: str) -> list[Document]:
+    text = unicodedata.normalize("NFC", text).strip()
+    title = ""
+    if path.suffix.lower() in MARKDOWN:
+        title, blocks = plain_blocks(text)
+        text = "\n\n".join(blocks)
+    texts = [text] if len(text) <= LONGEST else packed(paragraphs(text))
+    return [
+        Document(f"{name}#{at}" if at > 1 else name, each, title or path.stem, origin=name)
+        for at, each in enumerate(texts, start=1)
+        if each
+    ]

@@ -1,0 +1,112 @@
+"""Frees a store: results that nobody wants, and what killed processes have left there.
+
+Which results are wanted is told by the caller; what is locked is in use and stays.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from filelock import Timeout
+
+from cem_lightning.storage.store import free_part, freed_parts, lock_of, remove
+
+Verdict = Literal["keep", "free weights", "remove"]
+
+_NAME = re.compile(r"\.*([0-9a-f]{24})(\..*)?")  # a result, or what lies beside it
+_WEIGHTS = "weights"
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What pruning did to the results of one stage.
+
+    Attributes:
+        kept: results that are whole.
+        lightened: results that are kept without their weights, the earlier ones included.
+        removed: results taken away.
+        busy: results left alone since a process holds their lock.
+        freed: bytes on disk set free, left-overs of killed processes included.
+        left: bytes on disk that remain.
+    """
+
+    stage: str
+    kept: int
+    lightened: int
+    removed: int
+    busy: int
+    freed: int
+    left: int
+
+
+def prune_store(root: Path, decide: Callable[[str, str], Verdict]) -> list[Pruned]:
+    """Go through all results below `root`, each under its lock.
+
+    Args:
+        decide: given stage and key, says what becomes of a result. Asked while the result is
+            locked, so that an answer that looks at the runs of this moment stays true until the
+            result is gone.
+    """
+    stages = sorted(each for each in root.iterdir() if each.is_dir() and each.name[0] != ".")
+    return [_prune_stage(each, decide) for each in stages]
+
+
+def disk_usage(path: Path) -> int:
+    """Bytes that a file, or a folder with all below it, takes on disk; 0 if it is not there."""
+    try:
+        size = path.lstat().st_blocks * 512
+        if path.is_dir() and not path.is_symlink():
+            size += sum(disk_usage(Path(each.path)) for each in os.scandir(path))
+    except FileNotFoundError:  # of a process at work
+        return 0
+    return size
+
+
+def _prune_stage(folder: Path, decide: Callable[[str, str], Verdict]) -> Pruned:
+    counts = {"kept": 0, "lightened": 0, "removed": 0, "busy": 0}
+    freed = 0
+    beside: dict[str, list[Path]] = {}
+    for each in sorted(folder.iterdir()):
+        if match := _NAME.fullmatch(each.name):
+            beside.setdefault(match[1], [])
+            if match[2] not in (None, ".lock"):
+                beside[match[1]].append(each)
+    for key, leftovers in sorted(beside.items()):
+        result = folder / key
+        lock = lock_of(result, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            counts["busy"] += 1
+            continue
+        try:
+            before = sum(map(disk_usage, (result, *leftovers)))
+            for leftover in leftovers:
+                if leftover.is_dir():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink(missing_ok=True)
+            if result.is_dir():
+                counts[_carry_out(decide(folder.name, key), result)] += 1
+            freed += before - disk_usage(result)
+        finally:
+            # While it is held: whoever waits for it sees that it is gone and makes a new one.
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
+    return Pruned(folder.name, **counts, freed=freed, left=disk_usage(folder))
+
+
+def _carry_out(verdict: Verdict, result: Path) -> str:
+    """Do what was decided, and say how the result is to be counted."""
+    if verdict == "remove" or not (result / "record.json").is_file():
+        remove(result)
+        return "removed"
+    if verdict == "free weights":
+        free_part(result, _WEIGHTS)
+    return "lightened" if freed_parts(result) else "kept"
