@@ -110,7 +110,7 @@ def write_world(folder: Path) -> None:
 def documented_command() -> list[str]:
     """The README's command for one's own data."""
     readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    (line,) = re.findall(r"^python -m (cem_lightning .*data\.source=q\.jsonl .*)$", readme, re.M)
+    (line,) = re.findall(r"^python -m (cem_lightning .*quickstart data=jsonl .*)$", readme, re.M)
     return shlex.split(line)
 
 
