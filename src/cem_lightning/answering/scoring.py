@@ -1,43 +1,42 @@
-"""Log-likelihoods of many responses to many prompts, each shared token computed once.
+"""Log-likelihoods of responses: what sequences share is computed once, by tree attention.
 
-The prefix that all prompts share (system prompt, shots) is encoded once for the whole call. A
-prompt and its responses form one row: the rest of the prompt, then every response as a branch
-that sees the prompt and itself, not its siblings (tree attention). Only the rows that predict a
-response token meet the output head.
+Works on token ids alone; wording and encoding happen before, outcomes after.
 """
 
 from __future__ import annotations
 
-import copy
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import DynamicCache
 
+from cem_lightning.answering.radix import Group, Ids, Path, Row, plain, plan
+from cem_lightning.errors import UserError
 from cem_lightning.models.encoding import common_prefix
 from cem_lightning.models.loading import LanguageModel
 
-Ids = tuple[int, ...]
+SCORER_VERSION = 2  # raise it when the same model and prompts would give other log-likelihoods
 
-_HEAD_ROWS = 512  # positions that meet the vocabulary at once, to bound memory
+_ROW_TOKENS = 256  # longer rows share more, and cost more attention between strangers
+_HEAD_CELLS = 2**24  # logits held at once
+
+Scores = tuple[tuple[float, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class _Tree:
-    """One prompt with its responses: `stem` is shared by all, `branches` part from it."""
+class _Pass:
+    """Rows that go through the model together, behind the prefixes of the groups they are in."""
 
-    position: int  # in the caller's order
-    stem: Ids
-    branches: tuple[Ids, ...]
+    groups: tuple[Group, ...]
+    rows: tuple[Row, ...]
 
-    def inputs_after(self, prefix: int) -> int:
-        """Tokens to pass through the model when `prefix` of the stem are cached.
-
-        The last token of a branch predicts nothing that is scored, so it is no input.
-        """
-        return len(self.stem) - prefix + sum(len(branch) - 1 for branch in self.branches)
+    @property
+    def size(self) -> int:
+        return len(self.rows) * len(self.rows[0].ids)
 
 
 def log_likelihoods(
@@ -47,7 +46,9 @@ def log_likelihoods(
     *,
     batch_tokens: int,
     advance: Callable[[int], None] = lambda _: None,
-) -> list[tuple[tuple[float, ...], tuple[int, ...]] | None]:
+    share: tuple[int, int] = (0, 1),
+    total: Callable[[Tensor], Tensor] = lambda values: values,
+) -> list[Scores | None]:
     """Summed log-likelihoods of responses, and how many tokens each has.
 
     Args:
@@ -56,161 +57,266 @@ def log_likelihoods(
             token spans the join, scoring starts at the last token they all share.
         batch_tokens: bound on the padded tokens of a forward pass.
         advance: called with the number of prompts done after every pass.
+        share: (rank, processes): of the same call in several processes each makes its part of the
+            passes. The passes are those of one process, so are the digits.
+        total: sums a tensor over the processes.
 
     Returns:
         For each prompt a pair (log-likelihoods in nats, token counts), one entry per response;
-        None where a sequence is longer than the model's context, or than the window of its
-        sliding attention, which the mask of a tree does not know.
+        None where a sequence is longer than the model's context.
+
+    Raises:
+        UserError: if the model makes something of its outputs that is not known here.
     """
-    results: list[tuple[tuple[float, ...], tuple[int, ...]] | None] = [None] * len(prompts)
-    trees = []
-    limit = min(model.context, _window(model))
-    for position, (prompt, full) in enumerate(zip(prompts, continuations, strict=True)):
-        if max(map(len, full)) <= limit:
+    paths: list[Path] = []
+    owners: list[int] = []
+    lengths: dict[int, tuple[int, ...]] = {}
+    for at, (prompt, full) in enumerate(zip(prompts, continuations, strict=True)):
+        if max(map(len, full)) <= model.context:
             split = min(common_prefix(prompt, ids) for ids in full)
             split = min(split, *(len(ids) - 1 for ids in full))
-            trees.append(_Tree(position, full[0][:split], tuple(ids[split:] for ids in full)))
-    if not trees:
-        advance(len(prompts))
-        return results
-    advance(len(prompts) - len(trees))
+            paths += [Path(ids[:-1], split - 1) for ids in full]
+            owners += [at] * len(full)
+            lengths[at] = tuple(len(ids) - split for ids in full)
+    advance(len(prompts) - len(lengths))
+    if not paths:
+        return [None] * len(prompts)
+    targets = [
+        ids[-n:] for at, ns in lengths.items() for ids, n in zip(continuations[at], ns, strict=True)
+    ]
+    sums = torch.zeros(len(paths), dtype=torch.float64)
+    waiting = Counter(owners)
     with torch.inference_mode():
-        cache, prefix = _encode_common_prefix(model, trees)
-        for batch in _batches(trees, prefix, batch_tokens):
-            for tree, scores in zip(batch, _score(model, batch, cache, prefix), strict=True):
-                results[tree.position] = (scores, tuple(map(len, tree.branches)))
-            advance(len(batch))
-    return results
+        engine = _Engine(model, _knows_trees(model))
+        tree = plan(paths, min(_ROW_TOKENS, batch_tokens)) if engine.trees else plain(paths)
+        for each in _own(list(_passes(tree, batch_tokens)), share):
+            for index, score in engine.score(each, targets):
+                sums[index] = score
+                waiting[owners[index]] -= 1
+            done = [at for at, left in waiting.items() if not left]
+            for at in done:
+                del waiting[at]
+            advance(len(done))
+    scores = iter(total(sums).tolist())
+    return [
+        (tuple(next(scores) for _ in lengths[at]), lengths[at]) if at in lengths else None
+        for at in range(len(prompts))
+    ]
 
 
-def _encode_common_prefix(
-    model: LanguageModel, trees: Sequence[_Tree]
-) -> tuple[DynamicCache | None, int]:
-    """Keys and values of the tokens all stems share, and how many there are.
-
-    At least the last token of every stem is left, since its output scores the first token.
-    """
-    first = trees[0].stem
-    shared = min(min(common_prefix(first, tree.stem), len(tree.stem) - 1) for tree in trees)
-    if len(trees) == 1 or shared < 1:
-        return None, 0
-    cache = DynamicCache()
-    ids = torch.tensor([first[:shared]], device=model.device)
-    _body(model)(input_ids=ids, past_key_values=cache, use_cache=True)
-    return cache, shared
+def _passes(group: Group, batch_tokens: int, around: tuple[Group, ...] = ()) -> Iterator[_Pass]:
+    """The passes of a group and of those in it; padded to its longest row each fits the budget."""
+    around = (*around, group)
+    rows = group.rows
+    while rows:
+        size = max(1, batch_tokens // len(rows[0].ids))
+        yield _Pass(around, tuple(rows[:size]))
+        rows = rows[size:]
+    for each in group.groups:
+        yield from _passes(each, batch_tokens, around)
 
 
-def _batches(trees: Sequence[_Tree], prefix: int, batch_tokens: int) -> Iterator[list[_Tree]]:
-    """Groups whose padded size stays within the budget, longest first."""
-    ordered = sorted(trees, key=lambda tree: (-tree.inputs_after(prefix), tree.position))
-    batch: list[_Tree] = []
-    for tree in ordered:
-        if batch and (len(batch) + 1) * batch[0].inputs_after(prefix) > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(tree)
-    if batch:
-        yield batch
+def _own(passes: Sequence[_Pass], share: tuple[int, int]) -> list[_Pass]:
+    """A process's stretch of the passes: neighbours, since they need the same prefixes."""
+    rank, processes = share
+    whole = sum(each.size for each in passes)
+    own, before = [], 0
+    for each in passes:
+        if (2 * before + each.size) * processes // (2 * whole) == rank:
+            own.append(each)
+        before += each.size
+    return own
 
 
-def _score(
-    model: LanguageModel, batch: Sequence[_Tree], cache: DynamicCache | None, prefix: int
-) -> list[tuple[float, ...]]:
-    """Summed log-likelihoods of every branch of every tree in one forward pass."""
-    width = max(tree.inputs_after(prefix) for tree in batch)
-    dtype = model.network.dtype
-    ids = torch.zeros(len(batch), width, dtype=torch.long)
-    positions = torch.zeros(len(batch), width, dtype=torch.long)
-    visible = torch.zeros(len(batch), width, prefix + width, dtype=torch.bool)
-    visible[:, :, :prefix] = True
-    rows: list[tuple[int, int]] = []  # (row of the batch, position) whose output scores a token
-    targets: list[int] = []
-    spans: list[list[int]] = []  # for each tree, the number of targets of each branch
-    for row, tree in enumerate(batch):
-        stem = tree.stem[prefix:]
-        end = len(stem)
-        ids[row, :end] = torch.tensor(stem)
-        positions[row, :end] = torch.arange(prefix, prefix + end)
-        visible[row, :end, prefix : prefix + end] = torch.ones(end, end, dtype=torch.bool).tril()
-        at = end
-        for branch in tree.branches:
-            inputs = branch[:-1]
-            to = at + len(inputs)
-            ids[row, at:to] = torch.tensor(inputs, dtype=torch.long)
-            positions[row, at:to] = torch.arange(len(tree.stem), len(tree.stem) + len(inputs))
-            visible[row, at:to, prefix : prefix + end] = True
-            own = torch.ones(len(inputs), len(inputs), dtype=torch.bool).tril()
-            visible[row, at:to, prefix + at : prefix + to] = own
-            rows += [(row, end - 1), *((row, each) for each in range(at, to))]
-            targets += branch
-            at = to
-        # padding sees itself alone, so that no softmax runs over nothing
-        padding = torch.arange(at, width)
-        visible[row, padding, prefix + padding] = True
-        spans.append([len(branch) for branch in tree.branches])
-    mask = torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)
-    past = None
-    if cache is not None:
-        past = copy.deepcopy(cache)
-        past.batch_repeat_interleave(len(batch))
-    hidden = _body(model)(
-        input_ids=ids.to(model.device),
-        position_ids=positions.to(model.device),
-        attention_mask=mask[:, None].to(model.device),
-        past_key_values=past,
-        use_cache=past is not None,
-    ).last_hidden_state
-    scores = _target_log_probabilities(model, hidden, rows, targets)
-    results = []
-    at = 0
-    for lengths in spans:
-        sums = []
-        for length in lengths:
-            sums.append(float(scores[at : at + length].sum()))
-            at += length
-        results.append(tuple(sums))
-    return results
+class _Engine:
+    """Passes rows through a model, and keeps the prefixes that the next pass needs."""
+
+    def __init__(self, model: LanguageModel, trees: bool) -> None:
+        self.trees = trees
+        self._model = model
+        self._body = model.network.get_decoder()
+        config = model.network.config.get_text_config()
+        self._windows = _windows(config, model.context)
+        self._additive = getattr(config, "_attn_implementation", "eager") != "sdpa"
+        self._caches: list[tuple[Group, DynamicCache]] = []
+
+    def score(self, each: _Pass, targets: Sequence[Ids]) -> Iterator[tuple[int, float]]:
+        """Index and log-likelihood of every path in the rows."""
+        prefix = sum(len(group.prefix) for group in each.groups)
+        hidden = self._forward(each.rows, self._cache(each.groups), prefix)
+        wanted = [
+            (row * hidden.shape[1] + place, token)
+            for row, content in enumerate(each.rows)
+            for index, places in content.wanted
+            for place, token in zip(places, targets[index], strict=True)
+        ]
+        scores = _log_probabilities(self._model, hidden.flatten(0, 1), wanted)
+        at = 0
+        for row in each.rows:
+            for index, places in row.wanted:
+                yield index, float(scores[at : at + len(places)].sum())
+                at += len(places)
+
+    def _cache(self, groups: Sequence[Group]) -> DynamicCache | None:
+        """Keys and values of the groups' prefixes one behind the other."""
+        kept = 0
+        while kept < min(len(groups), len(self._caches)) and self._caches[kept][0] is groups[kept]:
+            kept += 1
+        del self._caches[kept:]
+        for group in groups[kept:]:
+            cache = DynamicCache() if not self._caches else _copies(self._caches[-1][1], 1)
+            if group.prefix:
+                count = len(group.prefix)
+                depths = list(range(group.start, group.start + count))
+                row = Row(list(group.prefix), depths, [count] * count)
+                self._forward([row], cache, group.start, keep=True)
+            self._caches.append((group, cache))
+        last = self._caches[-1][1]
+        return last if last.get_seq_length() else None
+
+    def _forward(
+        self, rows: Sequence[Row], cache: DynamicCache | None, prefix: int, keep: bool = False
+    ) -> Tensor:
+        """Output of the model's body for rows behind a prefix: (rows, width, hidden size).
+
+        Args:
+            keep: let the cache grow by the rows.
+        """
+        width = max(len(row.ids) for row in rows)
+        padded = torch.zeros(3, len(rows), width, dtype=torch.long)
+        for at, row in enumerate(rows):
+            count = len(row.ids)
+            padded[:, at, :count] = torch.tensor([row.ids, row.depths, row.ends])
+            # padding sees itself alone, so that no softmax runs over nothing
+            padded[2, at, count:] = torch.arange(count + 1, width + 1)
+        ids, depths, ends = padded.to(self._model.device)
+        if not self.trees:
+            real = (torch.arange(width) < torch.tensor([[len(row.ids)] for row in rows])).long()
+            given: dict[str, Any] = {"attention_mask": real.to(ids.device), "use_cache": False}
+        else:
+            if cache is not None and not keep:
+                cache = _copies(cache, len(rows))
+            given = {
+                "position_ids": depths,
+                "attention_mask": self._mask(depths, ends, prefix),
+                "past_key_values": cache,
+                "use_cache": cache is not None,
+            }
+        hidden: Tensor = self._body(input_ids=ids, **given).last_hidden_state
+        return hidden
+
+    def _mask(self, depths: Tensor, ends: Tensor, prefix: int) -> Any:
+        """What each token sees, (rows, 1, width, prefix + width); by kind of layer if two."""
+        places = torch.arange(depths.shape[1], device=depths.device)
+        above = (places <= places[:, None]) & (ends[:, None, :] > places[:, None])
+        before = torch.arange(prefix, device=depths.device)
+        reach = torch.cat([before.expand(len(depths), -1), depths], dim=1)[:, None, :]
+        seen = torch.cat([above.new_ones(*depths.shape, prefix), above], dim=2)
+        masks = {
+            kind: self._written(seen & (depths[:, :, None] - reach < window))
+            for kind, window in self._windows.items()
+        }
+        return masks if len(masks) > 1 else next(iter(masks.values()))
+
+    def _written(self, seen: Tensor) -> Tensor:
+        """A mask in the form that the attention implementation reads."""
+        if not self._additive:
+            return seen[:, None]
+        dtype = self._model.network.dtype
+        mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+        return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
 
 
-def _target_log_probabilities(
-    model: LanguageModel,
-    hidden: torch.Tensor,
-    rows: Sequence[tuple[int, int]],
-    targets: Sequence[int],
-) -> torch.Tensor:
-    """Log-probability of each target token at its row of `hidden`, in nats, on the CPU.
+def _copies(cache: DynamicCache, count: int) -> DynamicCache:
+    """The cache for `count` rows, which may grow without the original."""
+    layers = [(layer.keys, layer.values) for layer in cache.layers]
+    return (
+        DynamicCache(
+            [(k.expand(count, -1, -1, -1), v.expand(count, -1, -1, -1)) for k, v in layers]
+        )
+        if layers
+        else DynamicCache()
+    )
+
+
+def _log_probabilities(
+    model: LanguageModel, states: Tensor, wanted: Sequence[tuple[int, int]]
+) -> Tensor:
+    """Log-probability of each token at its state, in nats, float64 on the CPU.
 
     Args:
-        hidden: (batch, length, width) output of the model's body.
+        states: (places, hidden size) outputs of the model's body.
+        wanted: place and token; only the places named meet the vocabulary, each once.
     """
-    unique = {row: index for index, row in enumerate(dict.fromkeys(rows))}
-    where = torch.tensor(list(unique), device=hidden.device)
-    wanted = torch.tensor([unique[row] for row in rows])
-    target = torch.tensor(targets)
-    states = hidden[where[:, 0], where[:, 1]]  # (unique rows, width)
-    head = model.network.get_output_embeddings()
-    cap = getattr(model.network.config, "final_logit_softcapping", None)
-    scores = torch.empty(len(targets), dtype=torch.float64)
-    for start in range(0, len(states), _HEAD_ROWS):
-        logits = head(states[start : start + _HEAD_ROWS]).float()
-        if cap is not None:
-            logits = torch.tanh(logits / cap) * cap
-        logits = logits.log_softmax(-1).cpu()
-        chosen = (wanted >= start) & (wanted < start + _HEAD_ROWS)
-        scores[chosen] = logits[wanted[chosen] - start, target[chosen]].double()
-    return scores
+    unique = {place: at for at, place in enumerate(dict.fromkeys(place for place, _ in wanted))}
+    chosen = states[torch.tensor(list(unique), device=states.device)]
+    rows = torch.tensor([unique[place] for place, _ in wanted], device=states.device)
+    tokens = torch.tensor([token for _, token in wanted], device=states.device)
+    scores = torch.empty(len(wanted), dtype=torch.float64, device=states.device)
+    step = max(1, _HEAD_CELLS // model.network.config.get_text_config().vocab_size)
+    for start in range(0, len(chosen), step):
+        logits = _logits(model, chosen[start : start + step])
+        here = (rows >= start) & (rows < start + step)
+        at = rows[here] - start
+        scores[here] = (logits[at, tokens[here]] - logits.logsumexp(-1)[at]).double()
+    return scores.cpu()
 
 
-def _window(model: LanguageModel) -> int:
-    """The shortest stretch of tokens that a layer of the model attends to."""
+def _logits(model: LanguageModel, states: Tensor) -> Tensor:
+    """What the model's head makes of outputs of its body, in float32."""
     config = model.network.config.get_text_config()
-    slides = "sliding_attention" in (getattr(config, "layer_types", None) or ())
-    if not slides and getattr(config, "layer_types", None) is None:  # older kinds of config
-        slides = getattr(config, "use_sliding_window", True)
-    window = getattr(config, "sliding_window", None) if slides else None
-    return model.context if window is None else int(window)
+    logits: Tensor = model.network.get_output_embeddings()(states).float()
+    cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
+    if cap is not None:
+        logits = torch.tanh(logits / cap) * cap
+    return logits
 
 
-def _body(model: LanguageModel) -> Any:
-    """The decoder without its output head."""
-    return model.network.get_decoder()
+def _windows(config: Any, context: int) -> dict[str, int]:
+    """How many tokens back each kind of layer sees, itself included."""
+    kinds = dict.fromkeys(getattr(config, "layer_types", None) or ())
+    window = getattr(config, "sliding_window", None) or context
+    if not kinds:  # a config that does not tell its layers apart
+        return {"": window if getattr(config, "use_sliding_window", True) else context}
+    return {kind: window if kind == "sliding_attention" else context for kind in kinds}
+
+
+def _knows_trees(model: LanguageModel) -> bool:
+    """Whether the model scores a tree as it scores its sequences one by one.
+
+    Asked of the model itself, on a few tokens: positions by distance in the row or a state that
+    runs along it would give other numbers without a word.
+
+    Raises:
+        UserError: if even one sequence is scored otherwise than by the whole model.
+    """
+    vocabulary = model.network.config.get_text_config().vocab_size
+    ids = [1 + 7 * at % (vocabulary - 1) for at in range(10)]
+    paths = [Path(tuple(ids[:6]), 0), Path((*ids[:3], *ids[6:]), 0)]
+    expected = [
+        model.network(torch.tensor([path.ids], device=model.device)).logits[0].float()
+        for path in paths
+    ]
+    near = 1e-3 if model.network.dtype == torch.float32 else 0.1
+
+    def same(rows: Sequence[Row], trees: bool) -> bool:
+        try:
+            states = _Engine(model, trees)._forward(rows, None, 0)
+        except (TypeError, ValueError, KeyError, RuntimeError):
+            return False  # it does not take such positions or masks at all
+        found = {
+            index: _logits(model, states[at, places])
+            for at, row in enumerate(rows)
+            for index, places in row.wanted
+        }
+        return all(bool((found[at] - each).abs().max() < near) for at, each in enumerate(expected))
+
+    if same(plan(paths, 64).rows, True):
+        return True
+    if same(plain(paths).rows, False):
+        return False
+    raise UserError(
+        f"model.path: {type(model.network).__name__} does something to its outputs that the "
+        "scoring here does not know, so its log-likelihoods would be wrong. Use a model of an "
+        "architecture that is shown to work (docs/models.md)."
+    )

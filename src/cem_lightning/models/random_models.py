@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from cem_lightning.errors import UserError, nearest
 
-Architecture = Literal["llama", "qwen2", "qwen3", "gemma2", "gemma3"]
+Architecture = Literal["llama", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2"]
 
 PREFIX = "random://"
 CONTEXT = 4096
@@ -110,13 +110,14 @@ def random_model(
         "pad_token_id": 2,
         "initializer_range": 0.1,
     }
-    if architecture not in ("llama", "qwen2"):  # the others do not divide the width by themselves
+    if architecture not in ("llama", "qwen2", "gpt2"):  # the others do not divide the width by themselves
         settings["head_dim"] = 8
     if architecture == "gemma2":
         settings["final_logit_softcapping"] = 2.0  # so low that it shows in a tiny model
     if architecture == "gemma3":
         settings["layer_types"] = ["sliding_attention", "full_attention"]
-    kind = {"llama": "Llama", "gemma3": "Gemma3Text"}.get(architecture, architecture.capitalize())
+    names = {"llama": "Llama", "gemma3": "Gemma3Text", "gpt2": "GPT2"}
+    kind = names.get(architecture, architecture.capitalize())
     config = getattr(transformers, f"{kind}Config")(**settings)
     with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
         torch.manual_seed(seed)
