@@ -33,7 +33,13 @@ slow: $(READY)  ## The tests with the real model
 
 test: lint fast slow  ## Everything CI runs
 
+bench: $(READY)  ## The peers into .venv, then every measurement of docs/benchmarks.md (long)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+		--requirement benchmarks/requirements.txt
+	$(BIN)/python benchmarks/answering.py
+	$(BIN)/python benchmarks/report.py
+
 clean:  ## Remove the environment and build products, keep runs/
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo lint fast slow test clean
+.PHONY: help install demo lint fast slow test bench clean

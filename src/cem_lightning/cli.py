@@ -11,6 +11,7 @@ import importlib.util
 import io
 import itertools
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +42,7 @@ from cem_lightning.jobs import (
     job_folders,
     run_apart,
 )
+from cem_lightning.overrides import explain
 from cem_lightning.secrets import redacted, secrets_in
 
 
@@ -49,11 +51,19 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal without our characters gets others
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if len(sys.argv) == 1:  # nobody who names nothing means to train for minutes
+        sys.argv.append("--help")
+    # Hydra's parser takes no option between two overrides
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda each: each not in ("-m", "--multirun"))
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raised to us, not printed
     Sweeps.current = None
     try:
         hydra.main(config_path=str(config_folder()), config_name="config", version_base="1.3")(
             _job
         )()
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"error: {redacted(explain(error))}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         if Sweeps.current is not None:
             Sweeps.current.conclude()
@@ -276,6 +286,12 @@ def _refuse_missing_plugins(config: DictConfig) -> None:
                 f"hydra/{group}={chosen} needs a package that is not installed: "
                 f"pip install 'cem-lightning[{_EXTRAS[plugin]}]'"
             )
+    if config.hydra.launcher._target_.endswith(".SlurmLauncher") and shutil.which("srun") is None:
+        raise UserError(
+            f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}: there is no SLURM "
+            "on this machine (no srun). Give the command on a login node of the cluster, or set "
+            "hydra/launcher=parallel for several jobs on this machine."
+        )
 
 
 def _plugin(settings: DictConfig) -> str:
@@ -322,8 +338,8 @@ def _refuse_what_fails_everywhere(planned: Sequence[Sequence[str]], config_name:
     for overrides in (planned[0], planned[-1]):
         try:
             validate(_plain(hydra.compose(config_name, list(overrides))))
-        except HydraException:
-            return  # Hydra says so itself
+        except HydraException as error:
+            problems.append(explain(error))
         except UserError as error:
             problems.append(str(error))
     if len(problems) == 2 and problems[0] == problems[1]:

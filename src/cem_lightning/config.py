@@ -28,9 +28,33 @@ def validate(values: Mapping[str, Any]) -> Config:
     if missing:
         raise UserError(_listed([f"{key}: must be set, for instance {key}=..." for key in missing]))
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
         raise UserError(_listed([_problem(each, values) for each in error.errors()])) from None
+    if found := list(_flags_for_numbers(values, config.model_dump())):
+        raise UserError(_listed(found))
+    return config
+
+
+def known_keys() -> list[str]:
+    """Every key that some configuration has, with dots between its parts."""
+    return list(dict.fromkeys(_keys_of(Config)))
+
+
+def _keys_of(model: type[BaseModel], before: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield before + name
+        for each in _models(field.annotation):
+            yield from _keys_of(each, f"{before}{name}.")
+
+
+def _flags_for_numbers(given: Any, taken: Any, key: str = "") -> Iterator[str]:
+    """Keys that pydantic has read true or false for as 1 or 0."""
+    if isinstance(given, Mapping) and isinstance(taken, Mapping):
+        for name, value in given.items():
+            yield from _flags_for_numbers(value, taken[name], f"{key}.{name}" if key else name)
+    elif isinstance(given, bool) and not isinstance(taken, bool):
+        yield f"{key}: a number is wanted (found {str(given).lower()})"
 
 
 def _listed(problems: Sequence[str]) -> str:
@@ -61,8 +85,10 @@ def _problem(error: Any, values: Mapping[str, Any]) -> str:
         return f"{key}: there is no such key{hint or '; known here: ' + ', '.join(known)}"
     if error["type"] == "missing":
         return f"{key}: must be set"
-    message = error["msg"].removeprefix("Value error, ")
     found = error["input"]
+    if error["type"] in ("tuple_type", "list_type"):
+        return f"{key}: a list is wanted, for instance '{key}=[{found}]'"
+    message = error["msg"].removeprefix("Value error, ")
     shown = f" (found {found!r})" if isinstance(found, str | int | float | bool | None) else ""
     expected = error.get("ctx", {}).get("expected", "")
     hint = nearest(str(found), str(expected).replace("'", "").replace(" or ", ", ").split(", "))

@@ -14,7 +14,11 @@ class UserError(Exception):
     """
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint ``; did you mean 'x'?`` for a misspelt `name`, or the empty string."""
-    matches = difflib.get_close_matches(name, list(known), n=1)
+def nearest(name: str, known: Iterable[str], similarity: float = 0.6) -> str:
+    """A hint ``; did you mean 'x'?`` for a misspelt `name`, or the empty string.
+
+    Args:
+        similarity: least share of characters in common (difflib's ratio), 0 to 1.
+    """
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=similarity)
     return f"; did you mean {matches[0]!r}?" if matches else ""

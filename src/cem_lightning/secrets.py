@@ -13,11 +13,12 @@ from typing import Any
 
 _NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS)S?(_|$)", re.I)
 _SHORTEST = 8  # characters; shorter values stand in configurations by chance
-_PASSWORD = re.compile(r"(?<=://)[^\s/?#@]*:[^\s/?#@]+(?=@)")
+_USER = re.compile(r"(?<=://)[^\s/?#@]+(?=@)")  # a token may stand where a name is expected
 _TOKEN = re.compile(
     r"\b(hf_[A-Za-z0-9]{30,}|wandb_v1_\w{20,}|gh[opsu]_[A-Za-z0-9]{36}|github_pat_\w{22,}"
     r"|sk-[\w-]{32,}|AKIA[0-9A-Z]{16})"
-    r"|(?<=[?&])(?:access_token|api_key|apikey|password|secret|token)=[^&\s]+",
+    r"|(?<=[?&])(?:[\w.-]*[_.-])?(?:access|api)?(?:auth|key|passwd|password|secret|sig|signature|token)"
+    r"=[^&#\s]+",
     re.I,
 )
 
@@ -44,7 +45,7 @@ def redacted(text: str) -> str:
     """The text with three stars in place of every secret."""
     for _, secret in _environment():
         text = text.replace(secret, "***")
-    return _TOKEN.sub("***", _PASSWORD.sub("***", text))
+    return _TOKEN.sub("***", _USER.sub("***", text))
 
 
 def _what(text: str) -> str | None:
@@ -52,8 +53,8 @@ def _what(text: str) -> str | None:
     for name, secret in _environment():
         if secret in text:
             return f"the value of the environment variable {name}"
-    if _PASSWORD.search(text):
-        return "an address with a password in it"
+    if _USER.search(text):
+        return "an address with a user name, password or token before its @"
     return "what looks like an access token" if _TOKEN.search(text) else None
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from cem_lightning.answering import asking
 from cem_lightning.answering.asking import ask
 from cem_lightning.answering.config import AnsweringConfig
+from cem_lightning.answering.orders import cyclic_orders
 from cem_lightning.answering.records import Answer
 from cem_lightning.answering.scoring import log_likelihoods
+from cem_lightning.errors import UserError
 from cem_lightning.models.loading import LanguageModel
 from cem_lightning.questions.records import Question
 from cem_lightning.questions.wording import Wording
@@ -188,3 +193,128 @@ def test_extract_goes_by_what_the_model_writes(tmp_path: Path) -> None:
 def test_answers_can_be_written_down(model: LanguageModel) -> None:
     for answer in ask(model, QUESTIONS, config()):
         assert Answer.from_dict(answer.as_dict()) == answer
+
+
+COLOUR = Question("colour", "Which colour?", ("red", "green", "blue"), 0, "c")
+
+
+def test_what_moves_with_the_order_shows_and_the_debiased_choice_stays(tmp_path: Path) -> None:
+    """A model that takes A whatever stands there, asked with each choice first in turn."""
+    model = language_model(tmp_path)
+    orders = cyclic_orders(COLOUR)
+    teach(model, [(Wording("letters").prompt(each), "A") for each in orders], steps=10)
+    answers = ask(model, orders, config("letters", permutations="cyclic"))
+    for answer in answers:
+        assert answer.orders == (0, 1, 2)
+        assert answer.prediction == 0
+        assert answer.confidence > 0.9  # sure, but of the letter
+        assert answer.agreement == pytest.approx(1 / 3)
+    assert [each.outcome for each in answers] == ["right", "wrong", "wrong"]
+    debiased = [
+        order.choices[answer.debiased]
+        for order, answer in zip(orders, answers, strict=True)
+        if answer.debiased is not None
+    ]
+    assert len(debiased) == 3 and len(set(debiased)) == 1
+
+
+@pytest.mark.parametrize("method", ["letters", "extract"])
+def test_all_orders_are_those_of_questions_asked_one_by_one(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    calls: list[int] = []
+
+    def counted(model: LanguageModel, prompts: Sequence[Any], *rest: Any, **more: Any) -> Any:
+        calls.append(len(prompts))
+        return log_likelihoods(model, prompts, *rest, **more)
+
+    monkeypatch.setattr(asking, "log_likelihoods", counted)
+    done: list[int] = []
+    permuted = ask(model, QUESTIONS, config(method, permutations="cyclic"), advance=done.append)
+    assert calls == [3 + 4 + 2, 0]  # the second is that of short answers
+    assert sum(done) == 3
+    for question, answer in zip(QUESTIONS, permuted, strict=True):
+        count = len(question.choices)
+        turned = [ask(model, [each], config(method))[0] for each in cyclic_orders(question)]
+        assert answer.log_likelihoods == pytest.approx(turned[0].log_likelihoods, abs=1e-4)
+        assert answer.probabilities == pytest.approx(turned[0].probabilities, abs=1e-4)
+        assert (answer.text, answer.outcome) == (turned[0].text, turned[0].outcome)
+        assert answer.orders == tuple(
+            None if each.prediction is None else (each.prediction + turn) % count
+            for turn, each in enumerate(turned)
+        )
+        means = [
+            sum(each.probabilities[(own - turn) % count] for turn, each in enumerate(turned))
+            for own in range(count)
+        ]
+        assert answer.debiased == means.index(max(means))
+        assert Answer.from_dict(answer.as_dict()) == answer
+
+
+def test_extract_parses_every_order(tmp_path: Path) -> None:
+    model = language_model(tmp_path)
+    says = ["The answer is A.", "Who knows?"]
+    either = replace(COLOUR, choices=COLOUR.choices[:2])
+    prompts = [Wording("extract").prompt(each) for each in cyclic_orders(either)]
+    teach(model, list(zip(prompts, says, strict=True)), steps=60)
+    (answer,) = ask(model, [either], config("extract", permutations="cyclic"))
+    assert answer.orders == (0, None)
+    assert (answer.text, answer.outcome) == (says[0], "right")
+    assert answer.agreement == 1 / 2
+
+
+def test_short_answers_and_the_blind_form_have_one_order(model: LanguageModel) -> None:
+    short = Question("short", "Which sea is red?", ("Red Sea",), 0, "s")
+    cyclic = config("letters", permutations="cyclic")
+    answers = ask(model, [short, QUESTIONS[1]], cyclic)
+    assert [len(each.orders) for each in answers] == [0, 4]
+    assert answers[0] == ask(model, [short], config("letters"))[0]
+    (blind,) = ask(model, QUESTIONS[1:2], cyclic, blind=True)
+    assert (blind.orders, blind.debiased) == ((), None)
+
+
+def test_too_long_under_any_order_is_too_long(model: LanguageModel) -> None:
+    long = replace(QUESTIONS[0], id="long", question="why " * 200)
+    answers = ask(model, [long, QUESTIONS[1]], config("letters", permutations="cyclic"))
+    assert answers[0] == Answer("long", (), (), None, "too_long")
+    assert len(answers[1].orders) == 4
+
+
+@pytest.mark.parametrize(
+    ("choices", "method", "said"),
+    [
+        ((), "cloze", "has no choices"),
+        (("red", " "), "cloze", r"has an empty choice \(number 2\)"),
+        (("red", "blue", "red "), "letters", "has the choice 'red' twice"),
+        (tuple(map(str, range(30))), "letters", "has 30 choices.*answering.method=cloze"),
+        (tuple(map(str, range(30))), "extract", "has 30 choices.*letters for 26"),
+    ],
+)
+def test_choices_that_cannot_be_scored_name_the_question(
+    model: LanguageModel, choices: tuple[str, ...], method: str, said: str
+) -> None:
+    bad = Question("bad", "Which?", choices, 0, "b")
+    with pytest.raises(UserError, match=f"question 'bad' {said}"):
+        ask(model, [QUESTIONS[1], bad], config(method))
+
+
+def test_many_choices_are_no_trouble_where_they_are_not_listed(model: LanguageModel) -> None:
+    many = Question("many", "Which?", tuple(map(str, range(30))), 7, "m")
+    (answer,) = ask(model, [many], config())
+    assert len(answer.probabilities) == 30
+    listed = replace(many, choices=many.choices[:26])
+    (answer,) = ask(model, [listed], config("letters"))
+    assert len(answer.probabilities) == 26
+
+
+@pytest.mark.parametrize("method", ["cloze", "letters"])
+def test_log_likelihoods_that_are_no_numbers_name_the_question(tmp_path: Path, method: str) -> None:
+    model = language_model(tmp_path)
+    head = model.network.get_output_embeddings()
+    head.weight = torch.nn.Parameter(head.weight.detach().clone())  # else shared with the input
+    (token,) = model.encoder.tokenizer.encode("@", add_special_tokens=False)
+    model.network.get_input_embeddings().weight.data[token] = math.nan
+    assert len(ask(model, QUESTIONS, config(method))) == 3
+    spoilt = replace(QUESTIONS[0], id="spoilt", question="Which @?")
+    with pytest.raises(UserError, match=r"question 'spoilt'.*nan.*weights.*trainer\.learning_rate"):
+        ask(model, [spoilt], config(method))

@@ -73,6 +73,9 @@ def test_no_byte_of_a_secret_lies_anywhere(
         ("model.path", PLANTED["MY_SECRET"]),
         ("model.path", f"https://me:{PASSWORD}@host/model"),
         ("name", "ghp_" + "a1" * 18),
+        ("model.path", f"http://{PASSWORD}@127.0.0.1:1"),
+        ("knowledge.corpus", f"https://host/w/api.php?x=1&key={PASSWORD}"),
+        ("knowledge.corpus", f"https://host/file?X-Amz-Signature={PASSWORD}#top"),
     ],
 )
 @pytest.mark.parametrize("sweep", [False, True])
@@ -92,7 +95,7 @@ def test_a_secret_in_the_configuration_is_refused_and_not_repeated(
     [
         "runs/.store/train/" + "0123456789abcdef" * 4,
         "0123456789abcdef0123456789abcdef01234567",
-        "https://user@host:8080/a/b@c?page=1",
+        "https://host:8080/a/b@c?page=1&monkey=2",
         "/data/sk-learn/hf_cache/tokens",
     ],
 )

@@ -130,6 +130,16 @@ def test_a_missing_package_is_one_line(
     assert not act.sweeps
 
 
+def test_a_machine_without_slurm_is_one_line(
+    tmp_path: Path, act: Act, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = command("-m", "hydra/launcher=slurm", "seed=1,2", folder=tmp_path, expect=2)
+    assert "no SLURM on this machine" in done.stderr
+    assert "hydra/launcher=parallel" in done.stderr
+    assert not act.sweeps and not sweeps(tmp_path)
+
+
 def in_a_process(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     """The command in a process of its own, with as many threads as it likes."""
     return subprocess.Popen(

@@ -62,6 +62,45 @@ def test_all_problems_are_listed_at_once_with_the_nearest_name() -> None:
     assert "rounds: " in message and "-1" in message
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("name=..", "name: must be of letters"),
+        ("name=.sweeps", "name: must be of letters"),
+        (f"seed={2**32}", "seed: .* 4294967295"),
+        ("seed=true", "seed: a number is wanted .found true"),
+        ("data.slice=true", "data.slice: a number is wanted"),
+        ("runs=abc", r"runs: a list is wanted, for instance 'runs=\[abc\]'"),
+        ("model.path=", "model.path: .*at least 1"),
+    ],
+)
+def test_values_that_would_do_something_else_are_refused(override: str, said: str) -> None:
+    with pytest.raises(UserError, match=f"^{said}"):
+        compose_config(override)
+    compose_config(f"seed={2**32 - 1}", "name=-_.1")
+
+
+def test_orders_of_choices_need_choices_that_are_listed() -> None:
+    with pytest.raises(UserError, match=r"^answering: permutations=cyclic .* method=cloze lists"):
+        compose_config("answering.permutations=cyclic")
+    for method in ("letters", "extract"):
+        compose_config(f"answering={method}", "answering.permutations=cyclic")
+
+
+def test_agreement_needs_the_orders_of_choices() -> None:
+    with pytest.raises(UserError) as caught:
+        compose_config("answering=letters", "mistakes.ambiguous_by=agreement", "rounds=-1")
+    message = str(caught.value)
+    assert message.startswith("2 problems")  # told with the others
+    assert "answering: mistakes.ambiguous_by=agreement needs" in message
+    assert "answering.permutations=cyclic" in message
+    compose_config(
+        "answering=letters", "answering.permutations=cyclic", "mistakes.ambiguous_by=agreement"
+    )
+    with pytest.raises(UserError, match="did you mean 'entropy'"):
+        compose_config("mistakes.ambiguous_by=entropi")
+
+
 def test_what_must_be_set_is_named() -> None:
     with pytest.raises(UserError, match=r"data\.source: must be set"):
         compose_config("data=jsonl")

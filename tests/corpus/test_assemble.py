@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from cem_lightning.corpus.assemble import Assembly, assemble, states
+from cem_lightning.corpus.assemble import Assembly, Routed, assemble, by_route, states
 from cem_lightning.corpus.config import RecipeConfig
 from cem_lightning.errors import UserError
 from cem_lightning.knowledge.records import Passage
+from cem_lightning.mistakes.config import Route
 from cem_lightning.mistakes.records import Mistake
+from cem_lightning.mistakes.triage import Triaged
 from cem_lightning.models.encoding import Encoder
 from cem_lightning.questions.records import Question
 from cem_lightning.questions.wording import Method, Wording
@@ -124,6 +126,71 @@ def test_random_passages_replace_the_retrieved_ones() -> None:
     examples = made(read="random").examples
     assert {each for e in examples for each in e.passage_ids} == {"c1"}
     assert not [each for each in examples if each.kind == "extractive"]
+
+
+DRAWN = [passage(f"c{number}", f"Rivers carry sand to sea {number}.") for number in range(10)]
+
+
+def routed(first: Route, second: Route) -> Routed:
+    """What is left of the mistakes, with p1 serving both and p2 the second."""
+    triaged = [
+        Triaged(mistake.question.id, "wrong", "unhelped", route, (), {})
+        for mistake, route in zip(MISTAKES, (first, second), strict=True)
+    ]
+    return by_route(MISTAKES, PASSAGES, DRAWN, triaged, lambda text: len(text.split()))
+
+
+def kinds_of(found: Routed, name: str, **changes: Any) -> list[str]:
+    """The kinds of the examples that are made of a question."""
+    result = made(
+        mistakes=found.mistakes,
+        passages=found.passages,
+        control=found.control,
+        right=[],
+        **changes,
+    )
+    return [each.kind for each in result.examples if name in each.question_ids]
+
+
+@pytest.mark.parametrize("route", ["passages_and_instructions", "ambiguity"])
+def test_routes_that_read_leave_everything_as_it_is(route: Route) -> None:
+    found = routed("passages_and_instructions", route)
+    assert found == Routed(tuple(MISTAKES), tuple(PASSAGES), tuple(DRAWN), ())
+
+
+def test_instructions_alone_have_no_passages() -> None:
+    found = routed("instructions", "ambiguity")
+    assert kinds_of(found, "q1") == ["normative"], "p1 is read for q2"
+    assert kinds_of(found, "q2") == ["passage", "passage", "normative", "extractive"]
+    found = routed("ambiguity", "instructions")
+    assert kinds_of(found, "q1") == ["passage", "normative", "extractive"]
+    assert kinds_of(found, "q2") == ["normative"]
+    assert [each.id for each in found.passages] == ["p1"], "p2 serves q2 alone"
+
+
+@pytest.mark.parametrize("route", ["skip", "quarantine"])
+def test_nothing_is_made_of_what_is_skipped_or_in_quarantine(route: Route) -> None:
+    found = routed("ambiguity", route)
+    assert found.withheld == ("q2",)
+    assert kinds_of(found, "q2") == []
+    assert kinds_of(found, "q1") == ["passage", "normative", "extractive"]
+
+
+@pytest.mark.invariant
+def test_the_random_arm_reads_as_much_as_the_one_with_retrieved_passages() -> None:
+    def tokens(passages: Any) -> int:
+        return sum(len(each.text.split()) for each in passages)
+
+    found = routed("ambiguity", "skip")
+    share = tokens(found.passages) / tokens(PASSAGES)
+    assert 0 < share < 1
+    assert abs(tokens(found.control) - share * tokens(DRAWN)) <= 3, "half a passage"
+    assert list(found.control) == DRAWN[: len(found.control)]
+    read = made(
+        mistakes=found.mistakes, passages=found.passages, control=found.control, read="random"
+    )
+    assert {each for e in read.examples for each in e.passage_ids} == {e.id for e in found.control}
+    assert routed("skip", "instructions").control == ()
 
 
 def test_only_kinds_with_a_share_are_made() -> None:

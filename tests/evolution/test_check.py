@@ -184,13 +184,33 @@ def test_questions_that_repeat_are_counted(workspace: Workspace) -> None:
     rewritten(
         workspace.folder / "source.jsonl", lambda rows: [*rows, rows[0] | {"id": "once more"}]
     )
-    heldout = [
-        json.loads(line) for line in (workspace.folder / "heldout.jsonl").read_text().splitlines()
-    ]
-    rewritten(workspace.folder / "ood.jsonl", lambda rows: [*rows, heldout[0] | {"id": "twin"}])
     told = looked_at(check(workspace))
     assert "data.source: 1 of 17 questions of source repeat" in told
-    assert "data.heldout: 1 questions of heldout stand in ood as well" in told
+
+
+def test_columns_that_are_not_read_are_named(workspace: Workspace) -> None:
+    rewritten(
+        workspace.folder / "source.jsonl",
+        lambda rows: [row | {"topic": "x", "le\u202evel": 1} for row in rows],
+    )
+    printed = check(workspace)
+    assert "source: columns not read: topic, le\\u202evel" in printed
+    assert "heldout: columns" not in printed
+
+
+def test_no_answer_at_the_first_place_may_be_positions_from_one(workspace: Workspace) -> None:
+    def placed(*positions: int) -> str:
+        rows: list[dict[str, object]] = [
+            {"question": f"Who is {at}?", "choices": [*"wxyz"], "answer": position}
+            for at, position in enumerate(positions)
+        ]
+        write_rows(workspace.folder / "source.jsonl", rows)
+        return looked_at(check(workspace))
+
+    told = "data.source: none of the 20 answers of source is the first of its choices"
+    assert told in placed(*[1, 2] * 10)
+    assert "the first of its choices" not in placed(*[1, 2] * 9, 1)
+    assert "the first of its choices" not in placed(0, *[1, 2] * 10)
 
 
 def test_too_few_questions_and_too_long_ones(workspace: Workspace) -> None:

@@ -211,7 +211,7 @@ def test_a_killed_export_leaves_nothing_that_could_be_taken_for_one(
         os._exit(0)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     assert not folder.exists()
-    assert any(each.name == ".model.work" for each in tmp_path.iterdir())
+    assert any(each.name == ".model.cem_lightning.work" for each in tmp_path.iterdir())
     export_model(config)
     assert [each.name for each in tmp_path.iterdir()] == ["model"]
 
@@ -223,8 +223,19 @@ def test_an_earlier_export_is_replaced_and_nothing_else_is(
     config = adapter(world, f"export.folder={folder}")
     export_model(config)
     first = (folder / "model.safetensors").read_bytes()
+    beside = [tmp_path / f".model.{each}" / "mine" for each in ("old", "work")]
+    for path in beside:
+        path.parent.mkdir()
+        path.write_text("mine")
     export_model(config)
+    assert all(path.read_text() == "mine" for path in beside)
     assert (folder / "model.safetensors").read_bytes() == first
+    card = (folder / "README.md").read_text()
+    (folder / "README.md").write_text(card + "My own words.")
+    with pytest.raises(UserError, match=r"export\.folder: .*README\.md was changed"):
+        export_model(config)
+    assert (folder / "README.md").read_text() == card + "My own words."
+    (folder / "README.md").write_text(card)
     (folder / "notes.md").write_text("mine")
     with pytest.raises(UserError, match=r"export\.folder.*notes\.md"):
         export_model(config)

@@ -22,6 +22,7 @@ from cem_lightning.evolution.config import PruneConfig
 from cem_lightning.evolution.export import export_model
 from cem_lightning.evolution.prune import prune_results
 from cem_lightning.evolution.run import run
+from cem_lightning.evolution.stage_log import StageLog
 from cem_lightning.storage.store import Store
 from tests.cli.test_command import command
 from tests.workspace import Workspace, make_workspace
@@ -207,14 +208,13 @@ def test_a_result_named_since_prune_began_is_kept(
 ) -> None:
     """A run comes to it after the lists were read first and before its turn."""
     from cem_lightning.evolution import prune
-    from cem_lightning.evolution.stage_log import StageLog
 
     lost = orphan(world)
     real = prune.prune_store
 
-    def late(root: Path, decide: Any) -> Any:
+    def late(root: Path, *rest: Any) -> Any:
         StageLog(world.workspace.folder / "late", world.store).note(1, "train", lost.name)
-        return real(root, decide)
+        return real(root, *rest)
 
     (world.workspace.folder / "late").mkdir()
     with monkeypatch.context() as patch:
@@ -223,6 +223,73 @@ def test_a_result_named_since_prune_began_is_kept(
     assert lost.exists()
     shutil.rmtree(world.workspace.folder / "late")
     assert world.prune("used") == 1, "a run folder that is gone counts no longer"
+
+
+def test_a_project_that_was_moved_keeps_its_results(world: World, tmp_path: Path) -> None:
+    """Store and runs together, so that no absolute path is right any more."""
+    lost = orphan(world)
+    made = world.workspace.folder
+    for name in ("store", "run"):
+        shutil.copytree(made / name, tmp_path / name)
+    shutil.move(made / "run", tmp_path / "elsewhere")
+    try:
+        moved = prune_results(tmp_path / "store", PruneConfig(keep="used"))
+    finally:
+        shutil.move(tmp_path / "elsewhere", made / "run")
+    assert sum(each.removed for each in moved) == 1
+    assert not (tmp_path / "store" / "train" / lost.name).exists()
+    assert [each.name for each in sorted(tmp_path.glob("store/*/[!.]*"))] == [
+        each.name for each in sorted(made.glob("store/*/[!.]*")) if each != lost
+    ]
+
+
+@pytest.mark.parametrize("keep", ["used", "last"])
+def test_nothing_goes_while_a_run_is_out_of_reach(world: World, keep: str) -> None:
+    """A disk that is not in, say: nobody can read what the run on it needs."""
+    lost, disk = orphan(world), world.workspace.folder / "disk"
+    StageLog(disk / "run", world.store).note(1, "train", lost.name)
+    shutil.rmtree(disk)
+    before = world.results()
+    typed = ("action=prune", f"store_dir={world.store}", f"prune.keep={keep}")
+    shown = " ".join(command(*typed, folder=world.workspace.folder).stdout.split())
+    assert world.results() == before
+    assert all(path.exists() for path in world.weights().values())
+    assert "all results were kept" in shown and "prune.keep=nothing" in shown
+    (entry,) = (each for each in (world.store / ".runs").iterdir() if str(disk) in each.read_text())
+    assert entry.name in shown.replace(" ", "")
+    entry.unlink()  # as the note says
+    assert world.prune("used") == 1
+    assert not lost.exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"/somewhere/else"])
+def test_a_damaged_entry_of_a_run_is_never_taken_for_a_deleted_one(
+    world: World, damage: bytes
+) -> None:
+    (entry,) = (world.store / ".runs").iterdir()
+    entry.write_bytes(damage)
+    before = world.results()
+    typed = ("action=prune", f"store_dir={world.store}")
+    refused = command(*typed, folder=world.workspace.folder, expect=2)
+    assert f"{entry} is damaged" in refused.stderr
+    assert world.results() == before
+
+
+def test_an_entry_of_an_earlier_version_counts(world: World) -> None:
+    (entry,) = (world.store / ".runs").iterdir()
+    entry.write_text(str(world.folder.resolve()))
+    assert world.prune("used") == 0
+
+
+def test_a_folder_that_no_run_has_used_is_refused(tmp_path: Path) -> None:
+    photo = tmp_path / "imp" / "photos" / "507f1f77bcf86cd799439011.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_text("x")
+    for keep in ("used", "nothing"):
+        typed = ("action=prune", "store_dir=imp", f"prune.keep={keep}")
+        refused = command(*typed, folder=tmp_path, expect=2)
+        assert "store_dir: imp is no store" in refused.stderr
+    assert photo.read_text() == "x"
 
 
 def test_what_a_killed_run_has_finished_is_used(world: World, computed: list[str]) -> None:

@@ -56,6 +56,26 @@ def test_two_rounds_leave_the_documented_metrics_and_a_report(workspace: Workspa
     assert "<html" in (folder / "report.html").read_text()
 
 
+def test_a_run_whose_configuration_is_lost_says_what_to_delete(workspace: Workspace) -> None:
+    config = workspace.config("rounds=0")
+    config.folder.mkdir()
+    for name in ("metrics.json", "config.json"):
+        (config.folder / name).write_text("{")
+    with pytest.raises(UserError, match=r"run_dir: .*config\.json.*Delete that folder"):
+        run(config)
+
+
+@pytest.mark.parametrize("key", ["run_dir", "store_dir"])
+@pytest.mark.parametrize("place", ["taken", "taken/below", "/proc/none/below"])
+def test_a_folder_that_cannot_be_is_told_before_anything_is_read(
+    workspace: Workspace, key: str, place: str
+) -> None:
+    (workspace.folder / "taken").write_text("a file")
+    folder = workspace.folder / place
+    with pytest.raises(UserError, match=rf"^{key}: {folder} cannot be written to"):
+        run(workspace.config("data.source=nowhere", f"{key}={folder}"))
+
+
 def test_net_change_is_mended_minus_lost(workspace: Workspace) -> None:
     first, second = scores(run(workspace.config("rounds=1")))
     for name, pool in second.items():
@@ -131,20 +151,47 @@ def test_zero_rounds_is_the_untrained_arm(workspace: Workspace) -> None:
     assert len(found["rounds"]) == 1
 
 
+@pytest.mark.slow
 def test_letters_and_extract_run_too(workspace: Workspace) -> None:
     for method in ("letters", "extract"):
         folder = run(
             workspace.config(
-                "rounds=1", f"answering={method}", f"run_dir={workspace.folder / method}"
+                "rounds=1",
+                f"answering={method}",
+                "answering.response_tokens=8",
+                f"run_dir={workspace.folder / method}",
             )
         )
         pool = scores(folder)[0]["heldout"]
         if method == "extract":  # a random model never writes the form
             assert pool["unparsable"] == pool["n"]
-            assert metrics(folder)["stopped"].startswith("no mistakes found")
-            assert "6 unparsable" in metrics(folder)["stopped"]
+            first = metrics(folder)["rounds"][1]
+            assert set(first["triage"]) == {"format"}, "that is no mistake of knowledge"
+            assert first["passages"] == 0
+            assert pool["format_gap"] == pool["likelihood_accuracy"] > 0
         else:
             assert pool["unparsable"] == 0
+
+
+@pytest.mark.slow
+def test_what_can_neither_be_parsed_nor_is_the_likeliest_is_no_mistake(
+    workspace: Workspace,
+) -> None:
+    from cem_lightning.evolution.stages import read_answers
+
+    quick = ("answering=extract", "answering.response_tokens=4", "answering.blind=false")
+    run(workspace.config("rounds=0", *quick))
+    (stored,) = (workspace.folder / "store" / "answer").glob("*/answers/source.jsonl")
+    likeliest = {each.question: each.likeliest for each in read_answers(stored)}
+    path = workspace.folder / "source.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row["answer"] = 0 if likeliest[row["id"]] else 1
+    write_rows(path, rows)
+    other = f"run_dir={workspace.folder / 'other'}"
+    stopped = metrics(run(workspace.config("rounds=1", *quick, other)))["stopped"]
+    assert stopped.startswith("no mistakes found")
+    assert "6 unparsable" in stopped
 
 
 def test_too_long_questions_are_counted_not_lost(workspace: Workspace) -> None:
@@ -243,3 +290,15 @@ def test_held_out_questions_never_reach_the_corpus(workspace: Workspace) -> None
     assert numbers
     assert max(numbers) <= clean, "a planted question was let in"
     assert metrics(folder)["rounds"][1]["dropped"]["leak"] > 0
+
+
+def test_shots_stand_before_questions_and_are_asked_of_nobody(workspace: Workspace) -> None:
+    plain = metrics(run(workspace.config("rounds=0")))["rounds"][0]
+    folder = workspace.folder / "shots"
+    config = workspace.config("rounds=1", "answering.shots=2", "answering.method=letters")
+    shown = metrics(run(config.model_copy(update={"run_dir": folder})))["rounds"]
+    sizes = [each["pools"]["source"]["n"] for each in (plain, *shown)]
+    assert sizes == [sizes[0], sizes[0] - 2, sizes[0] - 2]
+    assert shown[0]["pools"]["heldout"]["n"] == plain["pools"]["heldout"]["n"]
+    assert shown[0]["pools"]["heldout"]["digest"] != plain["pools"]["heldout"]["digest"]
+    assert shown[1]["tokens"]["normative"] > 0

@@ -41,7 +41,14 @@ def test_a_mistake_is_followed_from_its_points_to_what_was_trained(finished: Wor
         told = of_round(trace(finished, id), 1)
         assert f"mined: a mistake, {mistake['label']}" in told
         assert f"knowledge points: {', '.join(mistake['points'])}" in told
-        assert "triage: passages and instructions" in told
+        (verdict,) = (
+            row
+            for row in read_jsonl(stages(finished, "triage")[1] / "triaged.jsonl")
+            if row["question"] == id
+        )
+        kind = verdict["triage_class"].replace("_", " ")
+        assert f"triage: {kind}, so passages and instructions" in told
+        assert ("with passages in the prompt:" in told) == (verdict["open_book"] is not None)
         found = [row for row in read_jsonl(acquired / "passages.jsonl") if id in row["serves"]]
         assert f"{len(found)} passage" in told
         for row in found:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from cem_lightning.errors import UserError
 from cem_lightning.knowledge.config import LocalKnowledge
 from cem_lightning.knowledge.corpora import read_corpus
+from tests.workspace import compose_config
 
 
 def config(corpus: Path | str) -> LocalKnowledge:
@@ -80,6 +82,7 @@ def test_the_digest_is_of_the_content_and_not_of_the_place(tmp_path: Path) -> No
         (b'{"text": "x", "title": 3}\n', "line 1: 'title' is not text"),
         (b'{"text": "x"\n', "line 1: malformed JSON"),
         (b'{"text": "\xe9"}\n', "line 1: byte 11 is not UTF-8"),
+        (b'\n{"text": "x", "text": "y"}', "line 2: the key 'text' stands twice in it"),
         (b'{"text": "x", "id": "a"}\n' * 2, "line 2: the id 'a' is already that of line 1"),
     ],
 )
@@ -96,6 +99,47 @@ def test_folders_without_text_and_with_other_encodings_are_refused(tmp_path: Pat
     (tmp_path / "a.txt").write_bytes(b"one\ntwo \xe9\n")
     with pytest.raises(UserError, match=r"a\.txt, line 2: byte 5 is not UTF-8"):
         read_corpus(config(tmp_path))
+
+
+def test_a_name_that_is_no_utf_8_is_told_in_plain_characters(tmp_path: Path) -> None:
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.txt")).write_text("One.")
+    except OSError:
+        pytest.skip("this file system holds no such name")
+    with pytest.raises(UserError, match=r"a\\xff\.txt .* its name is no UTF-8; rename it") as error:
+        read_corpus(config(tmp_path))
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("c.txt", r"knowledge\.corpus: .*c\.txt: a single \.txt file is not read; give its folder"),
+        ("c.MD", r"a single \.md file is not read; give its folder"),
+        ("c.csv", r"\.csv is not read as a corpus; give a JSONL or Parquet file"),
+        ("c.jsonl.gz", r"\.gz is not read; unpack it"),
+        ("c.arrow", r"\.arrow is not read here; .*read_feather"),
+    ],
+)
+def test_a_file_in_another_form_is_refused_by_its_ending(
+    tmp_path: Path, name: str, told: str
+) -> None:
+    (tmp_path / name).write_bytes(b"text\n\xff\n" * 9)
+    with pytest.raises(UserError, match=told) as error:
+        read_corpus(config(tmp_path / name))
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_of_parquet_files_says_how_to_give_them(tmp_path: Path) -> None:
+    for name in ("a.parquet", "b.parquet"):
+        write_parquet(tmp_path / name, text=["One."])
+    with pytest.raises(UserError, match="holds no text; its 2 Parquet files are read one at a"):
+        read_corpus(config(tmp_path))
+
+
+def test_an_empty_path_is_not_the_working_folder() -> None:
+    with pytest.raises(UserError, match=r"knowledge\.corpus: .* at least 1 character"):
+        compose_config("knowledge=local", "knowledge.corpus=''")
 
 
 def test_a_misspelt_name_gets_a_hint(tmp_path: Path) -> None:

@@ -166,12 +166,33 @@ def test_missing_pages_redirects_and_odd_answers_are_passed_over(
     corpus = fetch(wiki, tmp_path, ("neon",))
     assert titles(corpus) == ["Neon", "Neon: History", "Neon: Name"]
     odd = [{"pageid": [1]}, {"pageid": 1, "pageprops": 3, "title": 4}, {"pageid": 1, "extract": []}]
-    bodies = [{}, {"query": []}, {"query": {"search": 3}}]
-    bodies += [{"query": {"pages": each}} for each in ([], {}, *([page] for page in odd))]
+    bodies = [{}, *({"pages": each} for each in ([], *([page] for page in odd)))]
     for number, body in enumerate(bodies):
-        found = [answer({"pageid": 1})] if "pages" in json.dumps(body) else []
-        wiki.faults = [*found, Fault(200, json.dumps(body).encode())]
+        wiki.faults = [answer({"pageid": 1}), Fault(200, json.dumps({"query": body}).encode())]
         assert fetch(wiki, tmp_path / str(number), ("neon",)).documents == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"query": []}, {"query": {}}, {"query": {"search": "x", "pages": 5}}, {"search": []}],
+)
+def test_json_that_no_mediawiki_answers_is_not_taken_for_nothing_found(
+    wiki: Wikipedia, tmp_path: Path, body: Any
+) -> None:
+    wiki.faults = [Fault(200, json.dumps(body).encode())]
+    with pytest.raises(UserError, match=r"without the list query\.search, so it is no MediaWiki"):
+        fetch(wiki, tmp_path, ("neon",))
+    assert not list(tmp_path.rglob("*.json"))
+    assert titles(fetch(wiki, tmp_path, ("argon",))) == ["Argon"]
+
+
+def test_an_article_in_a_form_that_is_not_read_is_refused(wiki: Wikipedia, tmp_path: Path) -> None:
+    wiki.faults = [
+        Fault(200, b'{"query": {"search": [{"pageid": 1}]}}'),
+        Fault(200, b'{"query": {"pages": {"1": {"title": "Neon"}}}}'),
+    ]
+    with pytest.raises(UserError, match=r"without the list query\.pages"):
+        fetch(wiki, tmp_path, ("neon",))
 
 
 def test_a_cache_that_cannot_be_written_is_named(wiki: Wikipedia, tmp_path: Path) -> None:
@@ -230,8 +251,9 @@ def test_chinese_is_asked_where_it_is_spoken_and_in_the_variant_wanted(
         ({"endpoint": "example.org/w/api.php"}, "not the http or https address"),
         ({"endpoint": "https://me:word@example.org/w/api.php"}, "without a user name or password"),
         ({"endpoint": "https://me:wo/rd@example.org/w/api.php"}, "without a user name"),
-        ({"endpoint": "https://example.org/wiki/Main_Page"}, "does not end with /api.php"),
-        ({"endpoint": "https://example.org/w/api.php?action=raw"}, "does not end with /api.php"),
+        ({"endpoint": "https://example.org/wiki/Main_Page"}, "not an address that ends with /api"),
+        ({"endpoint": "https://example.org/w/api.php?action=raw"}, "/api.php, without a query"),
+        ({"endpoint": "https://example.org/w/api.php?key=PLANT"}, r"api\.php\?\*\*\* is not"),
     ],
 )
 def test_settings_with_which_nothing_could_be_fetched_are_refused(
@@ -328,8 +350,9 @@ def test_credentials_in_the_endpoint_never_reach_a_file(workspace: Workspace) ->
     with pytest.raises(UserError) as error:
         run(round_config(workspace, "http://me:secretword@127.0.0.1/w/api.php"))
     assert "secretword" not in str(error.value)
-    with pytest.raises(UserError, match="without a user name"):
+    with pytest.raises(UserError, match="a user name, password or token before its @") as error:
         run(round_config(workspace, "http://secretword@127.0.0.1/w/api.php"))
+    assert "secretword" not in str(error.value)
     assert not (workspace.folder / "run").exists()
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from cem_lightning.answering.records import Answer, Outcome
+from cem_lightning.answering.uncertainty import Measure
+from cem_lightning.errors import UserError
 from cem_lightning.mistakes.collecting import collect
 from cem_lightning.mistakes.config import MistakesConfig
 from cem_lightning.mistakes.records import Mistake
@@ -24,13 +26,13 @@ def answer(name: str, outcome: Outcome, probability: float = 0.9) -> Answer:
     return Answer(name, (-1.0, -1.0, -1.0), tuple(probabilities), prediction, outcome)
 
 
-def test_wrong_and_unsure_answers_are_mistakes_and_format_failures_are_not() -> None:
+def test_wrong_and_unsure_answers_are_mistakes_and_what_says_nothing_is_none() -> None:
     answers = [
         answer("unsure", "right", 0.49),
         answer("sure", "right", 0.5),
         answer("wrong", "wrong", 0.4),
         answer("long", "too_long"),
-        answer("unparsable", "unparsable"),
+        Answer("unparsable", (-2.0, -1.0, -2.0), (0.3, 0.4, 0.3), None, "unparsable", "Well"),
         answer("other", "wrong"),
     ]
     asked = [question(each) for each in ("wrong", "sure", "unparsable", "unsure", "long")]
@@ -40,6 +42,16 @@ def test_wrong_and_unsure_answers_are_mistakes_and_format_failures_are_not() -> 
         ("unsure", "ambiguous", 0),
     ]
     assert [each.confidence for each in mistakes] == [0.4, 0.49]
+
+
+def test_an_unparsable_answer_is_one_of_format_if_the_right_choice_is_the_likeliest() -> None:
+    shares = {"knows": (0.5, 0.3, 0.2), "errs": (0.2, 0.5, 0.3), "none": ()}
+    answers = [
+        Answer(name, each, each, None, "unparsable", "Well") for name, each in shares.items()
+    ]
+    (mistake,) = collect([question(name) for name in shares], answers, CONFIG)
+    assert (mistake.question.id, mistake.label) == ("knows", "format")
+    assert (mistake.prediction, mistake.confidence) == (None, 0.0)
 
 
 def test_wrong_and_unlikely_short_answers_are_mistakes() -> None:
@@ -79,3 +91,58 @@ def test_mistakes_carry_knowledge_points_of_question_and_right_answer() -> None:
 def test_a_question_without_answer_is_a_bug() -> None:
     with pytest.raises(KeyError):
         collect([question("a")], [], CONFIG)
+
+
+# right answers to three choices: surer down the list by one measure, not by another
+UNSURE = {
+    "flat": ((0.4, 0.3, 0.3), (0, 0, 0)),
+    "two": ((0.5, 0.49, 0.01), (0, 0, 1)),
+    "moves": ((0.9, 0.05, 0.05), (0, 1, 2)),
+    "sure": ((0.9, 0.05, 0.05), (0, 0, 0)),
+}
+
+
+@pytest.mark.parametrize(
+    ("measure", "below", "expected"),
+    [
+        ("confidence", 0.45, ["flat"]),
+        ("confidence", 0.55, ["flat", "two"]),
+        ("margin", 0.05, ["two"]),
+        ("margin", 0.2, ["flat", "two"]),
+        ("entropy", 0.1, ["flat"]),
+        ("entropy", 0.4, ["flat", "two"]),
+        ("agreement", 0.5, ["moves"]),
+        ("agreement", 1.0, ["two", "moves"]),
+        ("agreement", 0.0, []),
+    ],
+)
+def test_what_is_ambiguous_is_a_matter_of_the_measure(
+    measure: Measure, below: float, expected: list[str]
+) -> None:
+    answers = [
+        Answer(name, shares, shares, 0, "right", "", orders)
+        for name, (shares, orders) in UNSURE.items()
+    ]
+    config = MistakesConfig(ambiguous_by=measure, ambiguous_below=below, points=4)
+    mistakes = collect([question(name) for name in UNSURE], answers, config)
+    assert [each.question.id for each in mistakes] == expected
+    assert {each.label for each in mistakes} <= {"ambiguous"}
+
+
+@pytest.mark.parametrize("measure", ["margin", "entropy", "agreement"])
+def test_short_answers_are_unsure_by_their_probability_whatever_the_measure(
+    measure: Measure,
+) -> None:
+    asked = [Question(name, "Who?", ("Janssen",), 0, name) for name in ("unsure", "sure")]
+    answers = [
+        Answer(name, (-1.0,), (probability,), 0, "right", "Janssen")
+        for name, probability in (("unsure", 0.3), ("sure", 0.6))
+    ]
+    config = MistakesConfig(ambiguous_by=measure, ambiguous_below=0.5, points=4)
+    assert [each.question.id for each in collect(asked, answers, config)] == ["unsure"]
+
+
+def test_agreement_of_answers_asked_in_one_order_is_an_error() -> None:
+    config = MistakesConfig(ambiguous_by="agreement", ambiguous_below=0.5, points=4)
+    with pytest.raises(UserError, match=r"question 'a'.*answering\.permutations=cyclic"):
+        collect([question("a")], [answer("a", "right")], config)

@@ -253,3 +253,43 @@ def test_common_prefix() -> None:
 def test_a_template_that_would_ruin_every_score_is_refused(template: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         Encoder(tiny_tokenizer(template=template), "chat")
+
+
+SHOTS = [("1+1?", "two"), ("2+2?", "four")]
+
+
+@pytest.mark.invariant
+@pytest.mark.parametrize("name", list(CHAT))
+def test_shots_are_earlier_turns_and_are_not_trained(name: str) -> None:
+    plain = encoder(name)
+    solved = plain.with_shots(SHOTS)
+    written = shown(solved, solved.prompt(QUESTION))
+    places = [written.index(text) for shot in [*SHOTS, (QUESTION,)] for text in shot]
+    assert places == sorted(places)
+    assert all(written.count(text) == 1 for text in ("1+1?", "2+2?", QUESTION))
+    beginning = len(controls(plain, plain.prompt(QUESTION), name))
+    assert len(controls(plain, solved.prompt(QUESTION), name)) >= beginning
+    if name in WITH_BEGIN:
+        begin = plain.tokenizer.bos_token_id
+        assert solved.prompt(QUESTION).count(begin) == 1 == plain.prompt(QUESTION).count(begin)
+    assert solved.exchange(QUESTION, ANSWER) == plain.exchange(QUESTION, ANSWER)
+    assert solved.with_shots([]).prompt(QUESTION) == plain.prompt(QUESTION)
+
+
+def test_shots_of_a_base_model_are_plain_text() -> None:
+    solved = encoder("llama3 base", "plain").with_shots(SHOTS)
+    assert shown(solved, solved.continuation(QUESTION, ANSWER)) == (
+        "<|begin_of_text|>Question: 1+1?\nAnswer: two\n\nQuestion: 2+2?\nAnswer: four\n\n"
+        "Question: Which sea?\nAnswer: Red Sea"
+    )
+
+
+@pytest.mark.invariant
+@pytest.mark.parametrize("style", ["chat", "plain"])
+def test_a_control_token_in_a_shot_stays_text(style: Literal["chat", "plain"]) -> None:
+    plain = encoder("qwen2.5", style)
+    solved = plain.with_shots([("Say <|im_end|>", "<|im_start|>user")])
+    clean = plain.with_shots([("Say that", "it")])
+    found = controls(plain, solved.prompt(QUESTION), "qwen2.5")
+    assert found == controls(plain, clean.prompt(QUESTION), "qwen2.5")
+    assert "Say <|im_end|>" in shown(solved, solved.prompt(QUESTION))

@@ -231,6 +231,15 @@ def test_broken_weights_of_a_round_are_named(tmp_path: Path, name: str) -> None:
         load_model(folder, config(folder), weights)
 
 
+@pytest.mark.parametrize("family", ["qwen2", "gemma2", "gpt2"])
+def test_a_tokenizer_that_transformers_makes_up_is_refused(tmp_path: Path, family: str) -> None:
+    folder = tiny_model_folder(tmp_path / "model", family)
+    for path in [*folder.glob("token*"), *folder.glob("vocab*"), *folder.glob("merges*")]:
+        path.unlink()
+    with pytest.raises(UserError, match=r"it has no vocabulary, .* and the tokenizer's files"):
+        load_encoder(folder, config(folder, style="plain"))
+
+
 def test_a_tokenizer_without_template_is_told_before_weights_are_read(tmp_path: Path) -> None:
     folder = tiny_model_folder(tmp_path / "model", template=None)
     shutil.move(folder / "model.safetensors", tmp_path)

@@ -34,7 +34,7 @@ def test_every_architecture_is_made_and_loaded(tmp_path: Path, architecture: Arc
     )
     model = load_model(tmp_path, config)
     assert model.network.config.model_type.startswith(architecture)
-    assert 50_000 <= model.network.num_parameters() <= 100_000
+    assert 50_000 <= model.network.num_parameters() <= 200_000
     assert {str(each.dtype) for each in model.network.parameters()} == {"torch.float32"}
     assert model.context >= 2048
     shown = model.encoder.tokenizer.decode(list(model.encoder.prompt("Größe?")))
@@ -62,6 +62,11 @@ def test_the_same_bytes_each_time(tmp_path: Path) -> None:
 def test_a_misspelt_architecture_names_the_nearest(path: str, said: str) -> None:
     with pytest.raises(UserError, match=rf"model\.path: {path} names no architecture.*{said}"):
         random_architecture(path)
+
+
+def test_it_is_written_without_bars(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_random_model(tmp_path, "llama")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_only_its_own_prefix_means_a_random_model() -> None:

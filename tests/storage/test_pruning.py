@@ -16,6 +16,8 @@ from cem_lightning.storage import store as store_module
 from cem_lightning.storage.pruning import Pruned, Verdict, disk_usage, prune_store
 from cem_lightning.storage.store import Result, Store, free_part, lock_of
 
+STAGES = ("answer", "train")
+
 
 def make(store: Store, number: int, stage: str = "train") -> Result:
     """A result of some 20 KiB with weights."""
@@ -56,7 +58,9 @@ def test_what_is_reported_is_what_the_disk_has_back(tmp_path: Path) -> None:
     other = make(store, 0, "answer")
     before = used(tmp_path)
     found = prune_store(
-        tmp_path, verdicts(**{kept.key: "keep", light.key: "free weights", other.key: "keep"})
+        tmp_path,
+        STAGES,
+        verdicts(**{kept.key: "keep", light.key: "free weights", other.key: "keep"}),
     )
     train = {each.stage: each for each in found}["train"]
     assert (train.kept, train.lightened, train.removed, train.busy) == (1, 1, 1, 0)
@@ -70,7 +74,7 @@ def test_what_is_reported_is_what_the_disk_has_back(tmp_path: Path) -> None:
 def test_a_freed_result_is_still_found_with_all_its_digests(tmp_path: Path) -> None:
     store = Store(tmp_path)
     result = make(store, 1)
-    prune_store(tmp_path, verdicts(**{result.key: "free weights"}))
+    prune_store(tmp_path, STAGES, verdicts(**{result.key: "free weights"}))
     again = make(store, 1)
     assert again.reused
     assert again.part("weights") == result.part("weights")
@@ -94,9 +98,39 @@ def test_left_overs_of_killed_processes_go_and_foreign_files_stay(tmp_path: Path
     (stage / f".{dead}.lock").touch()
     (stage / "notes.txt").write_text("the user's own")
     before = used(tmp_path)
-    (train,) = prune_store(tmp_path, verdicts(**{kept.key: "keep"}))
+    (train,) = prune_store(tmp_path, STAGES, verdicts(**{kept.key: "keep"}))
     assert sorted(each.name for each in stage.iterdir()) == sorted([kept.key, "notes.txt"])
     assert train.freed == before - used(tmp_path) >= 10_000
+
+
+def test_what_only_looks_like_a_result_stays(tmp_path: Path) -> None:
+    """The user's own files, in folders of ours and in others."""
+    store = Store(tmp_path)
+    make(store, 1)
+    named = "507f1f77bcf86cd799439011"
+    theirs = [
+        tmp_path / folder / name
+        for folder in ("photos", "train")
+        for name in (f"{named}.jpg", f"{named}.bak", f".{named}.swp", f"{named}/thesis.txt")
+    ]
+    for path in theirs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    (train,) = prune_store(tmp_path, STAGES, verdicts())
+    assert train.removed == 1
+    assert all(path.read_text() == "x" for path in theirs)
+
+
+@pytest.mark.parametrize("record", ["", '{"seconds": 1.0, "dig', "[]", '{"digests": 1}'])
+@pytest.mark.parametrize("verdict", ["keep", "free weights", "remove"])
+def test_a_result_with_a_damaged_record_is_freed(
+    tmp_path: Path, record: str, verdict: Verdict
+) -> None:
+    result = make(Store(tmp_path), 1)
+    (result.folder / "record.json").write_text(record)
+    (train,) = prune_store(tmp_path, STAGES, verdicts(**{result.key: verdict}))
+    assert (train.kept, train.lightened, train.removed) == (0, 0, 1)
+    assert not result.folder.exists()
 
 
 def test_what_a_process_holds_is_left_alone(tmp_path: Path) -> None:
@@ -113,13 +147,13 @@ def test_what_a_process_holds_is_left_alone(tmp_path: Path) -> None:
     child = in_child(lambda: store.get_or_run("train", {"number": 7}, slow))
     while not (tmp_path / "started").exists():
         time.sleep(0.01)
-    (train,) = prune_store(store.root, verdicts())
+    (train,) = prune_store(store.root, STAGES, verdicts())
     assert (train.busy, train.removed, train.freed) == (1, 0, 0)
     (tmp_path / "pruned").touch()
     assert os.waitpid(child, 0)[1] == 0
     key = store.key("train", {"number": 7})
     assert (store.root / "train" / key / "half").read_text() == "half"
-    (train,) = prune_store(store.root, verdicts())
+    (train,) = prune_store(store.root, STAGES, verdicts())
     assert train.removed == 1
 
 
@@ -133,7 +167,7 @@ def test_who_waits_for_a_lock_that_is_pruned_makes_the_result_anew(tmp_path: Pat
         return "remove"
 
     waiting: list[int] = []
-    prune_store(store.root, decide)
+    prune_store(store.root, STAGES, decide)
     assert os.waitpid(waiting[0], 0)[1] == 0
     assert make(store, 1).reused
     assert first.part("weights").path.exists()
@@ -153,7 +187,7 @@ def test_a_killed_prune_leaves_nothing_half(
 
     def pruned() -> None:
         monkeypatch.setattr(store_module.shutil, "rmtree", die)
-        prune_store(tmp_path, verdicts(**{result.key: verdict}))
+        prune_store(tmp_path, STAGES, verdicts(**{result.key: verdict}))
 
     status = os.waitpid(in_child(pruned), 0)[1]
     assert os.WTERMSIG(status) == signal.SIGKILL
@@ -162,7 +196,7 @@ def test_a_killed_prune_leaves_nothing_half(
     assert again.reused == (verdict == "free weights")
     assert again.part("weights") == result.part("weights")
     assert again.part("weights").path.exists() == (verdict == "remove")
-    prune_store(tmp_path, verdicts(**{result.key: "keep"}))
+    prune_store(tmp_path, STAGES, verdicts(**{result.key: "keep"}))
     assert [each.name for each in (tmp_path / "train").iterdir()] == [result.key]
 
 
@@ -182,11 +216,11 @@ def test_killed_between_the_record_and_the_weights(
     assert json.loads((result.folder / "record.json").read_text())["freed"] == ["weights"]
     again = make(store, 1)
     assert again.reused and again.part("weights").path.exists()
-    prune_store(tmp_path, verdicts(**{result.key: "free weights"}))
+    prune_store(tmp_path, STAGES, verdicts(**{result.key: "free weights"}))
     assert not again.part("weights").path.exists()
 
 
 def test_an_empty_store_frees_nothing(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
-    (found,) = prune_store(tmp_path, verdicts())
+    (found,) = prune_store(tmp_path, STAGES, verdicts())
     assert found == Pruned("train", 0, 0, 0, 0, freed=0, left=disk_usage(tmp_path / "train"))

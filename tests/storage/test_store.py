@@ -153,6 +153,15 @@ def test_a_folder_without_a_record_is_no_result(tmp_path: Path) -> None:
     assert (again.folder / "weights" / "data").read_text() == "data"
 
 
+@pytest.mark.parametrize("record", ["[]", "null", "7", '"text"', '{"digests": []}', "{"])
+def test_a_damaged_record_is_none(tmp_path: Path, record: str) -> None:
+    store, log = Store(tmp_path / "store"), tmp_path / "log"
+    first = store.get_or_run("train", KEY, writer(log))
+    (first.folder / "record.json").write_text(record)
+    assert not store.get_or_run("train", KEY, writer(log)).reused
+    assert store.get_or_run("train", KEY, writer(log)).reused
+
+
 def test_two_processes_that_ask_for_the_same_run_it_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
 

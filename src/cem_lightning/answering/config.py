@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 
 class AnsweringConfig(BaseModel):
@@ -21,6 +21,17 @@ class AnsweringConfig(BaseModel):
         description="What the log-likelihood of a choice is divided by: nothing, its tokens or its "
         "bytes."
     )
+    permutations: Literal["none", "cyclic"] = Field(
+        default="none",  # for records of runs from before there was a choice
+        description="cyclic: ask every question under all cyclic orders of its choices, so that "
+        "an answer that moves with the order shows, at the cost of as many questions; the "
+        "prediction stays that of the question's own order. With letters and extract.",
+    )
+    shots: NonNegativeInt = Field(
+        default=0,
+        description="Solved examples before every question, taken out of the source pool; in a "
+        "chat they are earlier turns.",
+    )
     blind: bool = Field(
         description="Also ask every question with its subject masked (name-blind accuracy)."
     )
@@ -29,5 +40,20 @@ class AnsweringConfig(BaseModel):
         description="Before training, also ask heldout with this many retrieved passages in the "
         "prompt: the ceiling of retrieval. 0 leaves it out.",
     )
+    noise_floor: bool = Field(
+        default=False,  # for records of runs from before it could be measured
+        description="Before training, also ask heldout in other batches and, where choices are "
+        "listed, in reversed order: a gain below what that moves is none.",
+    )
     batch_tokens: PositiveInt = Field(description="Tokens that pass through the model at once.")
     response_tokens: PositiveInt = Field(description="Longest generated response, in tokens.")
+
+    @model_validator(mode="after")
+    def _has_orders(self) -> AnsweringConfig:
+        if self.permutations == "cyclic" and self.method == "cloze":
+            raise ValueError(
+                "permutations=cyclic changes the order in which choices are listed, and "
+                "method=cloze lists none; set answering.permutations=none, or "
+                "answering.method=letters or extract"
+            )
+        return self

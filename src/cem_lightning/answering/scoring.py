@@ -22,7 +22,7 @@ from cem_lightning.models.loading import LanguageModel
 SCORER_VERSION = 2  # raise it when the same model and prompts would give other log-likelihoods
 
 _ROW_TOKENS = 256  # longer rows share more, and cost more attention between strangers
-_HEAD_CELLS = 2**24  # logits held at once
+_HEAD_CELLS = 2**25  # logits held at once
 
 Scores = tuple[tuple[float, ...], tuple[int, ...]]
 
@@ -34,9 +34,10 @@ class _Pass:
     groups: tuple[Group, ...]
     rows: tuple[Row, ...]
 
-    @property
-    def size(self) -> int:
-        return len(self.rows) * len(self.rows[0].ids)
+    def cost(self, body: int, head: int) -> int:
+        """Multiplications, given the weights of the model's body and of its head."""
+        outputs = sum(len({at for _, places in row.wanted for at in places}) for row in self.rows)
+        return len(self.rows) * len(self.rows[0].ids) * body + outputs * head
 
 
 def log_likelihoods(
@@ -89,7 +90,7 @@ def log_likelihoods(
     with torch.inference_mode():
         engine = _Engine(model, _knows_trees(model))
         tree = plan(paths, min(_ROW_TOKENS, batch_tokens)) if engine.trees else plain(paths)
-        for each in _own(list(_passes(tree, batch_tokens)), share):
+        for each in _own(list(_passes(tree, batch_tokens)), model, share):
             for index, score in engine.score(each, targets):
                 sums[index] = score
                 waiting[owners[index]] -= 1
@@ -116,15 +117,19 @@ def _passes(group: Group, batch_tokens: int, around: tuple[Group, ...] = ()) -> 
         yield from _passes(each, batch_tokens, around)
 
 
-def _own(passes: Sequence[_Pass], share: tuple[int, int]) -> list[_Pass]:
+def _own(passes: Sequence[_Pass], model: LanguageModel, share: tuple[int, int]) -> Sequence[_Pass]:
     """A process's stretch of the passes: neighbours, since they need the same prefixes."""
     rank, processes = share
-    whole = sum(each.size for each in passes)
+    if processes == 1:
+        return passes
+    head = model.network.get_output_embeddings().weight.numel()
+    body = sum(each.numel() for each in model.network.get_decoder().parameters()) - head
+    costs = [each.cost(max(body, 1), head) for each in passes]
     own, before = [], 0
-    for each in passes:
-        if (2 * before + each.size) * processes // (2 * whole) == rank:
+    for each, cost in zip(passes, costs, strict=True):
+        if (2 * before + cost) * processes // (2 * sum(costs)) == rank:
             own.append(each)
-        before += each.size
+        before += cost
     return own
 
 
@@ -282,7 +287,7 @@ def _windows(config: Any, context: int) -> dict[str, int]:
 
 
 def _knows_trees(model: LanguageModel) -> bool:
-    """Whether the model scores a tree as it scores its sequences one by one.
+    """Whether the model scores a tree as it scores its sequences one by one, in finite numbers.
 
     Asked of the model itself, on a few tokens: positions by distance in the row or a state that
     runs along it would give other numbers without a word.
@@ -297,6 +302,8 @@ def _knows_trees(model: LanguageModel) -> bool:
         model.network(torch.tensor([path.ids], device=model.device)).logits[0].float()
         for path in paths
     ]
+    if not all(bool(each.isfinite().all()) for each in expected):
+        return False  # whoever asks names the question
     near = 1e-3 if model.network.dtype == torch.float32 else 0.1
 
     def same(rows: Sequence[Row], trees: bool) -> bool:

@@ -5,10 +5,12 @@ How often each is read and in which order is the business of `schedule`.
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Literal
 
 from cem_lightning.corpus.config import KINDS, Kind, RecipeConfig
@@ -17,6 +19,7 @@ from cem_lightning.corpus.general import general_instructions
 from cem_lightning.errors import UserError
 from cem_lightning.knowledge.records import Passage
 from cem_lightning.mistakes.records import Mistake
+from cem_lightning.mistakes.triage import Triaged
 from cem_lightning.models.encoding import Encoded, Encoder
 from cem_lightning.questions.records import Question
 from cem_lightning.questions.wording import Wording
@@ -54,6 +57,58 @@ class _Draft:
     passage_ids: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Routed:
+    """What triage sends to training of what a round has collected.
+
+    Attributes:
+        mistakes: of whose questions and answers instructions are made.
+        passages: to be read, each serving only the mistakes that are to be read about.
+        control: random ones of about as many tokens.
+        withheld: ids of the questions that nothing is made of.
+    """
+
+    mistakes: tuple[Mistake, ...]
+    passages: tuple[Passage, ...]
+    control: tuple[Passage, ...]
+    withheld: tuple[str, ...]
+
+
+def by_route(
+    mistakes: Sequence[Mistake],
+    passages: Sequence[Passage],
+    control: Sequence[Passage],
+    triaged: Sequence[Triaged],
+    count_tokens: Callable[[str], int],
+) -> Routed:
+    """Apply the routes of a round: to mistakes, to passages that serve them, and to the control.
+
+    Where passages are left out, the control, which is in random order, is cut off where its share
+    of all its tokens comes nearest to theirs, so that both arms still read as much that is new.
+
+    Args:
+        triaged: a verdict on every mistake.
+        count_tokens: number of the model's tokens in a text.
+    """
+    verdicts = {each.question: each for each in triaged}
+    read = {question for question, verdict in verdicts.items() if verdict.reads}
+    kept = [
+        replace(each, serves=tuple(question for question in each.serves if question in read))
+        for each in passages
+    ]
+    kept = [each for each in kept if each.serves]
+    drawn = tuple(control)
+    if len(kept) < len(passages):
+        tokens = [sum(count_tokens(each.text) for each in some) for some in (kept, passages)]
+        drawn = _beginning(drawn, tokens[0] / max(tokens[1], 1), count_tokens)
+    return Routed(
+        tuple(each for each in mistakes if verdicts[each.question.id].trained),
+        tuple(kept),
+        drawn,
+        tuple(question for question, verdict in verdicts.items() if not verdict.trained),
+    )
+
+
 def assemble(
     mistakes: Sequence[Mistake],
     passages: Sequence[Passage],
@@ -65,16 +120,21 @@ def assemble(
     context: int,
     recipe: RecipeConfig,
     leaks: Callable[[str], bool] | None = None,
+    forgotten: Sequence[Question] = (),
+    seed: int = 0,
 ) -> Assembly:
     """The unique examples of every kind that the recipe gives a share.
 
     Args:
-        mistakes: source questions routed to training.
+        mistakes: source questions routed to training; see `by_route`.
         passages: passages retrieved for them.
         control: passages drawn at random, read instead if ``recipe.passages`` is "random".
         right: source questions answered right before; those among the mistakes are left out.
         context: the longest sequence the model can read, in tokens.
         leaks: tells whether a text holds a question that must never be trained on.
+        forgotten: source questions answered right in an earlier round, but not now. They are
+            reviewed first: if there are any, only as many of `right` are as fill review's tokens.
+        seed: draws these.
 
     Raises:
         UserError: if a kind with a share has candidates but nothing in them is supervised, or if
@@ -86,7 +146,14 @@ def assemble(
         "passage": _passages(read, encoder),
         "normative": _answered([each.question for each in mistakes], wording, encoder),
         "extractive": _extractive(mistakes, read, wording, encoder),
-        "review": _answered([each for each in right if each.id not in missed], wording, encoder),
+        "review": _review(
+            [each for each in forgotten if each.id not in missed],
+            [each for each in right if each.id not in missed],
+            wording,
+            encoder,
+            recipe,
+            seed,
+        ),
         "general": _general(encoder),
     }
     examples = []
@@ -130,6 +197,15 @@ def states(text: str, answer: str) -> bool:
     return re.search(pattern, text.casefold()) is not None
 
 
+def _beginning(
+    passages: Sequence[Passage], share: float, count_tokens: Callable[[str], int]
+) -> tuple[Passage, ...]:
+    """The first passages with about a share of the tokens of all, to within half a passage."""
+    until = [0, *accumulate(count_tokens(each.text) for each in passages)]
+    wanted = share * until[-1]
+    return tuple(passages[: min(range(len(until)), key=lambda at: abs(until[at] - wanted))])
+
+
 def _passages(passages: Sequence[Passage], encoder: Encoder) -> Iterator[_Draft]:
     for passage in {each.id: each for each in passages}.values():
         yield _Draft(passage.text, encoder.text(passage.text), passage.serves, (passage.id,))
@@ -140,6 +216,27 @@ def _answered(
 ) -> Iterator[_Draft]:
     for question in questions:
         yield _draft(question, (), wording, encoder)
+
+
+def _review(
+    forgotten: Sequence[Question],
+    right: Sequence[Question],
+    wording: Wording,
+    encoder: Encoder,
+    recipe: RecipeConfig,
+    seed: int,
+) -> Iterator[_Draft]:
+    """All that were forgotten, then those right now, all of them or what review has room for."""
+    if not forgotten:
+        yield from _answered(right, wording, encoder)
+        return
+    drawn = random.Random(f"{seed}:review").sample(right, len(right))
+    room = recipe.tokens * recipe.share("review")
+    for position, draft in enumerate(_answered([*forgotten, *drawn], wording, encoder)):
+        if position >= len(forgotten) and room <= 0:
+            return
+        yield draft
+        room -= len(draft.encoded.ids)
 
 
 def _extractive(
@@ -194,7 +291,8 @@ def _refuse_if_nothing_is_supervised(
     raise UserError(
         f"recipe {recipe.name!r}: no supervised tokens ({counts}). Nothing could be learned from "
         "it: give a share in recipe.shares to a kind that has examples, look whether passages "
-        "were found for the mistakes, or choose a model.style that fits the tokenizer."
+        "were found for the mistakes and triage.routes has them read, or choose a model.style "
+        "that fits the tokenizer."
     )
 
 

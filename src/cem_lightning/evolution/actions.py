@@ -15,6 +15,7 @@ _FUNCTIONS: dict[Action, str] = {
     "compare": "comparison:compare_configured",
     "dashboard": "dashboard:make_dashboard",
     "export": "export:export_model",
+    "harness": "harness:write_harness",
     "inspect": "inspection:inspect_run",
     "prune": "prune:prune",
     "trace": "trace:trace",

@@ -110,7 +110,8 @@ def measure(
     resident = 0 if on_gpu else peak_memory_bytes()
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
-    loaded = load_model(model.path, config.model)
+    shots = Wording(config.answering.method).solved(prepared.pools.shots)
+    loaded = load_model(model.path, config.model).with_shots(shots)
     network = loaded.network
     asking = _asking_rate(prepared, loaded, tokens, task)
     forward = _forward_rate(network, batch, prepared.device)

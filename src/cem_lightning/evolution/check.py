@@ -29,6 +29,7 @@ from cem_lightning.knowledge.config import LocalKnowledge
 from cem_lightning.progress import Progress
 from cem_lightning.questions.config import JsonlData
 from cem_lightning.questions.records import Question
+from cem_lightning.questions.wording import Wording
 from cem_lightning.reporting.figures import amount, memory, percent
 from cem_lightning.reporting.findings import (
     CorpusFindings,
@@ -38,6 +39,8 @@ from cem_lightning.reporting.findings import (
     Problem,
 )
 from cem_lightning.storage.store import Store
+
+_ENOUGH = 20  # questions among whose answers the first choice ought to be
 
 
 def check(config: Config) -> None:
@@ -66,6 +69,7 @@ def examine(prepared: Prepared, progress: Progress) -> Findings:
     config, pools = prepared.config, prepared.pools
     model = prepared.model(Runner(Store(config.store_dir), progress))
     encoder, context = load_encoder(model.path, config.model)
+    encoder = encoder.with_shots(Wording(config.answering.method).solved(pools.shots))
     tokens: dict[str, list[AskedTokens]] = {}
     total = sum(len(pool) for _, pool in pools.items())
     with progress.stage("check · questions", total=total, unit="questions") as task:
@@ -180,13 +184,14 @@ def _pool_problems(
                 "another one there and count twice",
                 "remove them",
             )
-        for other, count in pool.twins.items():
-            if names.index(other) > names.index(pool.name):
-                yield Problem(
-                    key,
-                    f"{amount(count, 'questions')} of {pool.name} stand in {other} as well",
-                    "keep each in one pool",
-                )
+        listed = [question for question in by_name[pool.name] if not question.short]
+        if len(listed) >= _ENOUGH and all(question.answer for question in listed):
+            yield Problem(
+                key,
+                f"none of the {amount(len(listed))} answers of {pool.name} is the first of its "
+                "choices: numbers that count from 1 would be read one choice too far",
+                "write positions from 0, letters from A, or texts",
+            )
         if pool.too_long:
             yield Problem(
                 key,

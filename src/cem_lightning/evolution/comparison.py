@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cem_lightning.errors import UserError
@@ -40,7 +41,8 @@ def compare_runs(
             f"runs: {len(runs)} given, at least two are compared. "
             "For instance: action=compare 'runs=[runs/a/1,runs/a/2]'"
         )
-    comparison = compare([RunRecord.read(each) for each in runs])
+    # of runs of one experiment only the folders tell which is which
+    comparison = compare([replace(RunRecord.read(each), name=str(each)) for each in runs])
     page = write_comparison(comparison, folder)
     try:
         if sweep is not None:

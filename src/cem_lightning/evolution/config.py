@@ -5,22 +5,34 @@ Checked by `cem_lightning.config`, which tells every problem at once.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
 
 from cem_lightning.answering.config import AnsweringConfig
 from cem_lightning.corpus.config import Kind, RecipeConfig
 from cem_lightning.knowledge.config import ACCESS_KEYS, KnowledgeConfig
-from cem_lightning.mistakes.config import MistakesConfig
+from cem_lightning.mistakes.config import MistakesConfig, TriageConfig
 from cem_lightning.models.config import ModelConfig
 from cem_lightning.questions.config import DataConfig
+from cem_lightning.questions.records import PoolName
 from cem_lightning.reporting.config import LoggerConfig
 from cem_lightning.storage.digests import digest_value
 from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
 
-Action = Literal["run", "check", "compare", "inspect", "trace", "export", "prune", "dashboard"]
+Action = Literal[
+    "run", "check", "compare", "inspect", "trace", "export", "harness", "prune", "dashboard"
+]
 
 # What may differ between two commands on the same run folder, since no score depends on it.
 _FREE_KEYS = (
@@ -31,10 +43,27 @@ _FREE_KEYS = (
     "question",
     "inspect",
     "export",
+    "harness",
     "prune",
     "store_dir",
     "run_dir",
 )
+
+
+class VerdictConfig(BaseModel):
+    """What a round must show to be accepted, and what becomes of one that is rejected."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    judged: PoolName = Field(description="Pool whose gain over the round before is judged.")
+    guarded: PoolName | None = Field(description="Pool that must not be damaged; null guards none.")
+    tolerance: float = Field(
+        ge=0, le=1, description="Accuracy that the guarded pool may lose, as a share of 1."
+    )
+    keep_previous: bool = Field(
+        description="Do not go on from the model of a rejected round: the next round collects "
+        "with, and trains from, the last one that was not rejected, which is also exported."
+    )
 
 
 class InspectConfig(BaseModel):
@@ -59,6 +88,16 @@ class ExportConfig(BaseModel):
     )
 
 
+class HarnessConfig(BaseModel):
+    """Where action=harness writes the tasks of lm-evaluation-harness."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: Path | None = Field(
+        description="Folder of the tasks; null is harness/ in the run's. Other files stay."
+    )
+
+
 class PruneConfig(BaseModel):
     """What action=prune leaves in the store."""
 
@@ -75,20 +114,26 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[\w.-]+$", description="Names the folder of the run.")
+    name: str = Field(
+        description="Names the folder of the run: letters, digits, '_', '-' and '.', which may not "
+        "be the first.",
+    )
     seed: NonNegativeInt = Field(
+        le=2**32 - 1,  # the most that NumPy's generator takes
         description="Seed of everything drawn; the quickstart's seed also "
-        "picks the elements asked about."
+        "picks the elements asked about.",
     )
     rounds: NonNegativeInt = Field(description="Rounds of training; 0 is the untrained arm.")
     model: ModelConfig
     data: DataConfig
     knowledge: KnowledgeConfig
     mistakes: MistakesConfig
+    triage: TriageConfig
     recipe: RecipeConfig
     objective: ObjectiveConfig
     answering: AnsweringConfig
     trainer: TrainerConfig
+    verdict: VerdictConfig
     logger: LoggerConfig
     action: Action = Field(description="What to do.")
     runs: tuple[Path, ...] = Field(
@@ -98,9 +143,32 @@ class Config(BaseModel):
     question: str | None = Field(description="Id of the question that inspect and trace follow.")
     inspect: InspectConfig
     export: ExportConfig
+    harness: HarnessConfig
     prune: PruneConfig
     store_dir: Path = Field(description="Where finished stages are kept.")
     run_dir: Path | None = Field(description="Folder of this run; null derives it.")
+
+    @field_validator("name")
+    @classmethod
+    def _is_no_path(cls, value: str) -> str:
+        """A leading dot would lead out of the folder of all runs, or among its hidden ones."""
+        if not re.fullmatch(r"[\w-][\w.-]*", value):
+            raise ValueError("must be of letters, digits, '_', '-' and '.', and not begin with '.'")
+        return value
+
+    @field_validator("answering")
+    @classmethod
+    def _measures_ambiguity(cls, value: AnsweringConfig, info: ValidationInfo) -> AnsweringConfig:
+        """What collecting tests must be asked for."""
+        mistakes = info.data.get("mistakes")
+        agreement = mistakes is not None and mistakes.ambiguous_by == "agreement"
+        if agreement and value.permutations != "cyclic":
+            raise ValueError(
+                "mistakes.ambiguous_by=agreement needs every question asked under all orders of "
+                "its choices; set answering.permutations=cyclic (with answering=letters or "
+                "extract), or another mistakes.ambiguous_by"
+            )
+        return value
 
     @field_validator("store_dir", "run_dir", "runs", mode="before")
     @classmethod

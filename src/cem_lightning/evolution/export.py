@@ -97,7 +97,12 @@ def _trained_round(course: Course, number: int | None) -> tuple[Round, Path]:
         UserError: if there is no such round, or its weights were freed.
     """
     last = course.rounds[-1].number
-    current = course.rounds[min(last, last if number is None else number)]
+    current = course.last if number is None else course.rounds[min(last, number)]
+    if current.number == 0 < last:
+        raise UserError(
+            "export.round: with verdict.keep_previous=true every round was rejected, so the "
+            f"untouched model is what is left. Set export.round to 1..{last} to export one of them."
+        )
     if current.weights is None or (number is not None and number > last):
         remedy = f"Set export.round to 1..{last}." if last else "There is nothing to export."
         raise UserError(
@@ -122,8 +127,11 @@ def _fresh_folder(folder: Path) -> Iterator[Path]:
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    work, old = (folder.with_name(f".{folder.name}.{each}") for each in ("work", "old"))
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
+    # what lies beside it under any name that somebody else would give is not ours to delete
+    work, old, lock_file = (
+        folder.with_name(f".{folder.name}.cem_lightning.{each}") for each in ("work", "old", "lock")
+    )
+    lock = FileLock(lock_file, timeout=0)
     try:
         lock.acquire()
     except Timeout:
@@ -143,23 +151,32 @@ def _fresh_folder(folder: Path) -> Iterator[Path]:
     finally:
         for each in (work, old):
             shutil.rmtree(each, ignore_errors=True)
-        Path(lock.lock_file).unlink(missing_ok=True)
+        lock_file.unlink(missing_ok=True)
         lock.release()
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Nothing is overwritten that we have not written."""
+    """Nothing is overwritten that we have not written, or that was changed since."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     try:
         ours = json.loads((folder / _MARK).read_text(encoding="utf-8"))["files"]
-        foreign = sorted(set(_names(folder)) - {*ours, _MARK})
+        names = [each for each in _names(folder) if each != _MARK]
+        foreign = [each for each in names if each not in ours]
+        kept = (each for each in names if each in ours)
+        changed = [each for each in kept if ours[each] != digest_file(folder / each)]
     except (OSError, ValueError, LookupError, TypeError):
+        changed = []
         foreign = _names(folder) if folder.is_dir() else [folder.name]
     if foreign:
         raise UserError(
             f"export.folder: {folder} holds what is no earlier export, such as {foreign[0]}. "
             "Set export.folder to a new folder, or move it away."
+        )
+    if changed:
+        raise UserError(
+            f"export.folder: {folder / changed[0]} was changed since it was exported, and would be "
+            "overwritten. Set export.folder to a new folder, or move the file away."
         )
 
 
@@ -205,7 +222,7 @@ def _card(
     }
     texts = Counter(
         (each.licence, str(public_values(each.origin)))
-        for each in _trained_passages(config, course.rounds[1 : current.number + 1])
+        for each in _trained_passages(config, _learned_from(course, current))
     )
     facts = CardFacts(
         base=public_name(config.model.path),
@@ -218,6 +235,11 @@ def _card(
         total_rounds=whole.last_round,
     )
     return model_card(record, control_arms(record, config.runs, config.folder.parent), facts)
+
+
+def _learned_from(course: Course, current: Round) -> list[Round]:
+    """The rounds whose training the model of a round rests on, itself the last."""
+    return [each for each in course.line[1:] if each.number < current.number] + [current]
 
 
 def _datasets(config: Config) -> tuple[str, ...]:

@@ -101,6 +101,13 @@ def forecast(
         costs.append(
             Cost("open book", 1 - opened, read, (1 - opened) * read / measured.asking_rate, opened)
         )
+    if config.answering.noise_floor and tokens["heldout"]:
+        ways = 1 if config.answering.method == "cloze" else 2
+        again = sum(each.asked for each in tokens["heldout"]) * ways
+        measured_already = int((0, "noise") in done)
+        todo = 1 - measured_already
+        rate = measured.asking_rate
+        costs.append(Cost("noise floor", todo, again, todo * again / rate, measured_already))
     worth = ALL_WEIGHTS if config.trainer.lora is None else ADAPTER
     devices = config.trainer.devices if prepared.device == "cuda" else 1
     training_rate = measured.forward_rate / worth * devices

@@ -55,6 +55,7 @@ def inspect_run(config: Config) -> None:
     named = find_question(prepared.pools, config.question) if config.question else None
     base, course, missing = _course(prepared)
     encoder, _ = load_encoder(base.path, config.model)
+    encoder = encoder.with_shots(Wording(config.answering.method).solved(prepared.pools.shots))
     notes: list[str] = []
     examined: ShownRound | None = None
     if course is not None and config.rounds:

@@ -1,6 +1,7 @@
 """The round loop: answer; then collect, acquire, triage, assemble, train, answer; and again.
 
-Says which stage reads what. What is kept and what is run anew is the business of `runner`.
+Says which stage reads what, and which round's model the next one sets out from. What is kept and
+what is run anew is the business of `runner`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cem_lightning.answering.noise import noise
+from cem_lightning.answering.records import Answer
+from cem_lightning.answering.statistics import Difference
+from cem_lightning.evolution.changes import change
 from cem_lightning.evolution.config import Config
 from cem_lightning.evolution.runner import Runner
+from cem_lightning.evolution.stages import read_answers
+from cem_lightning.evolution.verdict import Verdict, judge
 from cem_lightning.knowledge.config import ACCESS_KEYS
+from cem_lightning.mistakes.records import LABELS
 from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.records import Question
 from cem_lightning.storage.store import Part, Result
@@ -23,16 +31,32 @@ class Round:
 
     Attributes:
         mined: the source questions whose mistakes it learns from; none in round 0.
+        verdict: how it compares with the round that it set out from; None in round 0.
     """
 
     number: int
     mined: tuple[Question, ...] = ()
     results: dict[str, Result] = field(default_factory=dict)
+    verdict: Verdict | None = None
 
     @property
     def weights(self) -> Part | None:
         """What the round's training left behind; None is the untouched model."""
         return self.results["train"].part("weights") if "train" in self.results else None
+
+    def answers(self, pool: str, form: str = "answers") -> dict[str, Answer]:
+        """Answers by question id; none if this form ("answers" or "blind") was not asked."""
+        path = self.results["answer"].folder / form / f"{pool}.jsonl"
+        return {each.question: each for each in read_answers(path)} if path.is_file() else {}
+
+    @property
+    def noise(self) -> dict[str, Any] | None:
+        """How far `heldout` moves without any training; None if it was not measured."""
+        if "noise" not in self.results:
+            return None
+        folder = self.results["noise"].folder
+        others = {way: read_answers(folder / f"{way}.jsonl") for way in ("batching", "order")}
+        return noise(self.answers("heldout"), others)
 
     @property
     def corpus(self) -> dict[str, Part]:
@@ -51,10 +75,25 @@ class Round:
 
 @dataclass
 class Course:
-    """How an evolution went: its rounds, and why it stopped early if it did."""
+    """How an evolution went: its rounds, and why it stopped early if it did.
+
+    Attributes:
+        untrained: the round that it stopped in, if triage left nothing of its mistakes to train on.
+    """
 
     rounds: list[Round]
     stopped: str | None = None
+    untrained: Round | None = None
+
+    @property
+    def line(self) -> list[Round]:
+        """Round 0 and those whose model was carried on: all, unless rejected ones are not kept."""
+        return [each for each in self.rounds if each.verdict is None or each.verdict.kept]
+
+    @property
+    def last(self) -> Round:
+        """The round whose model is the outcome of the evolution."""
+        return self.line[-1]
 
 
 class Loop:
@@ -108,6 +147,8 @@ class Loop:
         self._answer(course.rounds[0])
         if self._config.answering.open_book_passages and self._pools.heldout:
             self._open_book(course.rounds[0])
+        if self._config.answering.noise_floor and self._pools.heldout:
+            self._noise(course.rounds[0])
         finished(course)
         for number in range(1, self._config.rounds + 1):
             mined = self._pools.slice_for_round(number, self._config.data, self._config.seed)
@@ -115,17 +156,26 @@ class Loop:
                 course.stopped = f"the source pool is used up after round {number - 1}"
                 break
             current = Round(number, mined)
-            self._collect(current, course.rounds[-1])
+            self._collect(current, course.last)
             record = current.results["collect"].record
-            if record["wrong"] + record["ambiguous"] == 0:
+            if not any(record[label] for label in LABELS):
                 course.stopped = (
                     f"no mistakes found among the {len(mined)} questions of round {number}"
                     + _unanswered(record)
                 )
                 break
-            self._train(current, course.rounds)
-            course.rounds.append(current)
+            self._triage(current, course)
+            if not current.results["triage"].record["trained"]:
+                course.stopped = (
+                    f"triage leaves nothing to train on of the mistakes of round {number} "
+                    f"({_counts(current.results['triage'].record['routes'])})"
+                )
+                course.untrained = current
+                break
+            self._train(current, course)
             self._answer(current)
+            current.verdict = self._judge(current, course)
+            course.rounds.append(current)
             finished(course)
         return course
 
@@ -133,20 +183,45 @@ class Loop:
         inputs = {"model": self._model, "pools": self._stored_pools}
         if current.weights is not None:
             inputs["weights"] = current.weights
-        answering = self._config.answering.model_dump(
-            mode="json", exclude={"open_book_passages"}
-        ) | {"open_book_passages": 0}
-        settings = {"answering": answering, "model": self._model_settings}
+        settings = {"answering": self._asking(), "model": self._model_settings}
         self._run(current, "answer", inputs, settings)
+
+    def _asking(self) -> dict[str, Any]:
+        """How the pools are asked: without what is asked beside them."""
+        settings = self._config.answering.model_dump(mode="json", exclude={"noise_floor"})
+        return settings | {"open_book_passages": 0}
 
     def _open_book(self, current: Round) -> None:
         settings = {
-            "answering": self._config.answering.model_dump(mode="json"),
+            "answering": self._config.answering.model_dump(mode="json", exclude={"noise_floor"}),
             "knowledge": self._knowledge_settings,
             "model": self._model_settings,
         }
         inputs = {"model": self._model, "pools": self._stored_pools}
         self._run(current, "open_book", inputs, settings)
+
+    def _noise(self, current: Round) -> None:
+        answering = self._config.answering.model_copy(
+            update={"permutations": "none", "blind": False, "open_book_passages": 0}
+        )
+        settings = {
+            "answering": answering.model_dump(mode="json", exclude={"noise_floor"}),
+            "model": self._model_settings,
+        }
+        inputs = {"model": self._model, "pools": self._stored_pools}
+        self._run(current, "noise", inputs, settings)
+
+    def _judge(self, current: Round, course: Course) -> Verdict:
+        """The verdict on a round that was answered, from the answers alone."""
+        config, before = self._config.verdict, course.last
+        measured = course.rounds[0].noise
+        floor = measured["floor"] if measured and config.judged == "heldout" else None
+        changes: dict[str, Difference] = {
+            name: change(before.answers(name), current.answers(name), questions).gain
+            for name, questions in self._pools.items()
+            if questions and name in (config.judged, config.guarded)
+        }
+        return judge(changes, config, against=before.number, floor=floor)
 
     def _collect(self, current: Round, before: Round) -> None:
         inputs = {
@@ -159,9 +234,9 @@ class Loop:
         }
         self._run(current, "collect", inputs, settings)
 
-    def _train(self, current: Round, earlier: list[Round]) -> None:
-        """From mistakes to new weights: acquire, triage, assemble, train."""
-        config = self._config
+    def _triage(self, current: Round, course: Course) -> None:
+        """From mistakes to what kind they are: acquire, triage."""
+        config, before = self._config, course.last
         mistakes = current.results["collect"].part("mistakes.jsonl")
         self._run(
             current,
@@ -174,8 +249,19 @@ class Loop:
             },
         )
         passages = current.results["acquire"].part("passages.jsonl")
-        self._run(current, "triage", {"mistakes": mistakes, "passages": passages}, {})
+        answers = before.results["answer"].part("answers")
+        inputs = {"mistakes": mistakes, "passages": passages, "answers": answers}
+        settings: dict[str, Any] = {"triage": config.triage.model_dump(mode="json")}
+        if config.triage.open_book_passages:
+            inputs |= {"model": self._model, "pools": self._stored_pools}
+            if before.weights is not None:
+                inputs["weights"] = before.weights
+            settings |= {"model": self._model_settings, "answering": self._asking()}
+        self._run(current, "triage", inputs, settings)
 
+    def _train(self, current: Round, course: Course) -> None:
+        """From triaged mistakes to new weights: assemble, train."""
+        config, earlier = self._config, course.line
         anew = config.trainer.start == "base"
         read = [*earlier[1:], current] if anew else [current]
         inputs = {
@@ -190,7 +276,11 @@ class Loop:
             inputs[f"control_{each.number}"] = each.results["acquire"].part("control.jsonl")
         recipe = config.recipe.model_dump(mode="json")
         recipe["tokens"] *= len(read)
-        asked = [question.id for each in [*earlier, current] for question in each.mined]
+        for each in course.rounds[1:]:
+            inputs[f"before_{each.number}"] = each.results["triage"].part("triaged.jsonl")
+        for each in earlier[:-1]:
+            inputs[f"earlier_{each.number}"] = each.results["answer"].part("answers")
+        asked = [question.id for each in [*course.rounds, current] for question in each.mined]
         self._run(
             current,
             "assemble",
@@ -200,6 +290,7 @@ class Loop:
                 "method": config.answering.method,
                 "model": self._model_settings,
                 "recipe": recipe,
+                "seed": config.seed,
             },
         )
         inputs = {
@@ -239,11 +330,11 @@ class Loop:
         )
 
 
+def _counts(found: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.items())
+
+
 def _unanswered(record: Mapping[str, Any]) -> str:
     """What kept questions from being answered at all, if anything did."""
-    counts = [
-        f"{record[outcome]} {outcome.replace('_', ' ')}"
-        for outcome in ("unparsable", "too_long")
-        if record[outcome]
-    ]
-    return f" ({', '.join(counts)}: no answer, so no mistake of knowledge)" if counts else ""
+    found = {each: record[each] for each in ("unparsable", "too_long") if record[each]}
+    return f" ({_counts(found)}: no answer, so no mistake of knowledge)" if found else ""

@@ -18,7 +18,7 @@ from cem_lightning.models.encoding import Encoder
 from cem_lightning.questions import cues
 from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.records import Question
-from cem_lightning.questions.twins import forms, groups
+from cem_lightning.questions.twins import groups
 from cem_lightning.questions.wording import Wording
 from cem_lightning.reporting.findings import CorpusFindings, Cue, PoolFindings, Spread
 
@@ -80,8 +80,7 @@ def pool_findings(
         tokens: of each of its questions.
         context: the longest sequence the model can read, in tokens.
     """
-    by_name: dict[str, tuple[Question, ...]] = dict(pools.items())
-    pool = by_name[name]
+    pool = dict[str, tuple[Question, ...]](pools.items())[name]
     found = cues.measure(pool)
     chance = found.pop("chance", None)
     return PoolFindings(
@@ -93,11 +92,7 @@ def pool_findings(
         tokens=Spread.of([each.longest for each in tokens]),
         too_long=sum(each.longest > context for each in tokens),
         repeated=len(pool) - len(groups(pool)),
-        twins={
-            other: shared
-            for other, questions in by_name.items()
-            if other != name and (shared := _shared(pool, questions))
-        },
+        unread=tuple(pools.unread.get(name, ())),
         cues=tuple(
             Cue(cue, accuracy, _tells(cue, accuracy, pool, config))
             for cue, accuracy in found.items()
@@ -145,12 +140,6 @@ def corpus_findings(
         without_origin=sum(not document.origin for document in documents),
         leaks=tuple(leaks),
     )
-
-
-def _shared(pool: Sequence[Question], other: Sequence[Question]) -> int:
-    """Questions of `pool` that stand in `other` too."""
-    there = {form for question in other for form in forms(question)}
-    return sum(any(form in there for form in forms(question)) for question in pool)
 
 
 def _tells(cue: str, accuracy: float, pool: Sequence[Question], config: AnsweringConfig) -> bool:

@@ -72,6 +72,8 @@ def prepare(config: Config) -> Prepared:
     from cem_lightning.models.source import resolve
 
     pools = read_pools(config.data, config.seed)
+    if config.answering.shots:
+        pools = pools.with_shots(config.answering.shots, config.seed)
     corpus = known_corpus(config.knowledge)
     source = None if random_architecture(config.model.path) else resolve(config.model.path)
     device = device_kind(config.model)

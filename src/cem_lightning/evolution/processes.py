@@ -14,6 +14,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,20 @@ from cem_lightning.children import child, end_with_parent
 from cem_lightning.errors import UserError
 from cem_lightning.progress import Progress, SilentProgress, SilentTask, Task
 
+_TRAINING = "train"  # the stage whose processes wait for one another at every step
+# One that waits is not stuck: the first may be looking up passages, another have the longest
+# questions. If one dies, torchrun ends the others.
+_PATIENCE = timedelta(days=7)
 _LONGEST = 2000  # characters of an error: a line must stay whole among those of other processes
 
 
-def run_in_processes(folder: Path, devices: int, title: str, progress: Progress) -> dict[str, Any]:
+def run_in_processes(
+    folder: Path, devices: int, title: str, progress: Progress, threads: int | None = None
+) -> dict[str, Any]:
     """Run the stage that `folder` describes in `devices` processes, and return its record.
+
+    Args:
+        threads: of each process; None shares out those that PyTorch has here.
 
     Raises:
         UserError: if there are fewer GPUs, or one of the processes raised it.
@@ -33,13 +43,12 @@ def run_in_processes(folder: Path, devices: int, title: str, progress: Progress)
     """
     import torch
 
-    model = json.loads((folder / "job.json").read_text(encoding="utf-8"))["config"]["model"]
-    if model["device"] == "cuda":
+    if _job(folder)["config"]["model"]["device"] == "cuda":
         _refuse_too_few_gpus(devices)
         torch.cuda.empty_cache()  # of earlier stages: the processes need the room
     environment = {
         **os.environ,
-        "OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // devices)),
+        "OMP_NUM_THREADS": str(threads or max(1, torch.get_num_threads() // devices)),
         # they talk on this machine only, whose name need not be known to any network
         "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
     }
@@ -58,7 +67,8 @@ def run_in_processes(folder: Path, devices: int, title: str, progress: Progress)
         said.seek(0)
         raise RuntimeError(
             f"{title}: one of {devices} processes ended without a word. A SIGKILL below is mostly "
-            "the system's, for want of memory: lower trainer.micro_batch or trainer.devices.\n"
+            "the system's, for want of memory: lower trainer.micro_batch where it trains, "
+            "answering.batch_tokens where it answers, or trainer.devices.\n"
             + said.read().decode(errors="replace")[-_LONGEST:]
         )
 
@@ -80,12 +90,14 @@ def run_as_rank(run: Callable[[Path, str, Progress], dict[str, Any]], folder: Pa
         run: runs a stage here.
     """
     end_with_parent()
-    channel = _Channel(os.dup(1))
+    first = os.environ["RANK"] == "0"
+    channel = _Channel(os.dup(1), shows=first)
     os.dup2(2, 1)  # whatever else is printed must not come between
     try:
         with joined_group(folder):
-            first = os.environ["RANK"] == "0"
-            record = run(folder, folder.name, channel if first else SilentProgress())
+            # of a training the first process tells the whole, of asking each its own share
+            heard = first or _job(folder)["stage"] != _TRAINING
+            record = run(folder, folder.name, channel if heard else SilentProgress())
         if first:
             channel.send({"record": record})
     except Exception as error:
@@ -101,28 +113,38 @@ def joined_group(folder: Path) -> Iterator[None]:
     import torch
     import torch.distributed as dist
 
-    model = json.loads((folder / "job.json").read_text(encoding="utf-8"))["config"]["model"]
-    if model["device"] == "cuda":
+    job = _job(folder)
+    patience = None if job["stage"] == _TRAINING else _PATIENCE
+    if job["config"]["model"]["device"] == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-        dist.init_process_group("nccl", device_id=device)
+        dist.init_process_group("nccl", device_id=device, timeout=patience)
     else:
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=patience)
     yield
     dist.destroy_process_group()  # after an error it could wait for the others
+
+
+def _job(folder: Path) -> Any:
+    """What the folder describes."""
+    return json.loads((folder / "job.json").read_text(encoding="utf-8"))
 
 
 def _follow(
     lines: Iterable[bytes], title: str, progress: Progress, shown: ExitStack
 ) -> dict[str, Any] | None:
-    """Shows what the first process tells, and returns the record; None if none came."""
+    """Shows what the processes tell, and returns the record; None if none came."""
     record = None
     task: Task = SilentTask()
+    early = 0.0  # of a process that was ahead of the first one
     for line in lines:
         match _message(line):
             case {"stage": {"total": total, "unit": unit}}:
                 task = shown.enter_context(progress.stage(title, total=total, unit=unit))
+                if early:
+                    task.advance(early)
             case {"advance": {"amount": amount, "note": note}}:
+                early += amount
                 task.advance(amount, note)
             case {"measure": row}:
                 task.measure(row)
@@ -144,10 +166,15 @@ def _message(line: bytes) -> Any:
 
 
 class _Channel:
-    """Progress as JSON lines to the process that shows it."""
+    """Progress as JSON lines to the process that shows it.
 
-    def __init__(self, file: int) -> None:
+    Args:
+        shows: tell everything; else only how much is done.
+    """
+
+    def __init__(self, file: int, *, shows: bool) -> None:
         self._file = file
+        self._shows = shows
 
     def send(self, message: Mapping[str, Any]) -> None:
         """One write a line, so that lines of several processes do not mix."""
@@ -155,17 +182,20 @@ class _Channel:
 
     @contextmanager
     def stage(self, title: str, *, total: float | None = None, unit: str = "") -> Iterator[Task]:
-        self.send({"stage": {"title": title, "total": total, "unit": unit}})
+        if self._shows:
+            self.send({"stage": {"title": title, "total": total, "unit": unit}})
         yield self
 
     def advance(self, amount: float = 1, note: str = "") -> None:
         self.send({"advance": {"amount": amount, "note": note}})
 
     def measure(self, row: Mapping[str, float]) -> None:
-        self.send({"measure": dict(row)})
+        if self._shows:
+            self.send({"measure": dict(row)})
 
     def reused(self, title: str, seconds: float) -> None:
         """A stage takes nothing from the store."""
 
     def say(self, text: str) -> None:
-        self.send({"say": text})
+        if self._shows:
+            self.send({"say": text})

@@ -7,16 +7,27 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cem_lightning.answering import ledger
+from cem_lightning.answering.calibration import calibration
 from cem_lightning.answering.matching import holds, token_f1
 from cem_lightning.answering.records import Answer
 from cem_lightning.answering.statistics import transitions, wilson_interval
 from cem_lightning.corpus.config import KINDS
+from cem_lightning.evolution.changes import changes_until, matrix, states, transfer
 from cem_lightning.evolution.config import Config
 from cem_lightning.evolution.loop import Course, Round
+from cem_lightning.evolution.mistake_kinds import (
+    likeliest_is_right,
+    quarantine,
+    triage_metrics,
+    verdicts,
+)
 from cem_lightning.evolution.stages import POOLS, read_answers, read_mistakes, read_passages
+from cem_lightning.mistakes.records import LABELS
 from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.records import Question
 from cem_lightning.reporting.run_folder import AnswerRow, MistakeStory, RunRecord, StoryPassage
@@ -28,8 +39,7 @@ UNTRAINED = "untrained"
 def make_record(config: Config, pools: Pools, course: Course) -> RunRecord:
     """The record of a finished evolution."""
     answers = {
-        current.number: {name: _answers(current, "answers", name) for name in POOLS}
-        for current in course.rounds
+        current.number: {name: current.answers(name) for name in POOLS} for current in course.rounds
     }
     metrics: dict[str, Any] = {
         "name": config.name,
@@ -44,6 +54,14 @@ def make_record(config: Config, pools: Pools, course: Course) -> RunRecord:
             for result in current.results.values()
         ),
     }
+    if course.rounds[1:]:
+        by_round = [answers[each.number] for each in course.rounds]
+        metrics["matrix"] = matrix(by_round, _columns(course.rounds, pools))
+        slices = [each.mined for each in course.rounds[1:]]
+        metrics["transfer"] = transfer([each["source"] for each in by_round], slices)
+        metrics["last_model"] = course.last.number
+    if (noise := course.rounds[0].noise) is not None:
+        metrics["noise"] = noise
     metrics["versions"] = course.rounds[-1].results["answer"].record["environment"]
     if course.stopped:
         metrics["stopped"] = course.stopped
@@ -60,6 +78,7 @@ def make_record(config: Config, pools: Pools, course: Course) -> RunRecord:
             for story in _stories(after, answers[before.number], answers[after.number])
         ),
         curves=[row for current in course.rounds for row in _curves(current)],
+        quarantine=tuple(quarantine([*course.rounds, *filter(None, [course.untrained])])),
     )
 
 
@@ -77,6 +96,10 @@ def _round_metrics(
     results = current.results
     values: dict[str, Any] = {
         "round": current.number,
+        "asked": {
+            key: results["answer"].record[key]
+            for key in ("wording", "tokenizer", "scorer", "shots")
+        },
         "pools": {
             name: _pool_metrics(current, name, getattr(pools, name), answers)
             for name in POOLS
@@ -94,13 +117,26 @@ def _round_metrics(
     values["pools"]["source"]["slices"] = slices
     if current.weights is not None:
         values["tokens"] |= results["train"].record["tokens"]
-        values["mistakes"] = {
-            label: results["collect"].record[label] for label in ("wrong", "ambiguous")
-        }
+        values["mistakes"] = {label: results["collect"].record[label] for label in LABELS}
+        made_by = current.verdict.against if current.verdict else current.number - 1
+        values["triage"] = triage_metrics(
+            current, answers[made_by]["source"], answers[current.number]["source"]
+        )
         values["passages"] = results["acquire"].record["passages"]
         values["dropped"] = results["acquire"].record["dropped"]
         values["model"] = current.weights.digest
+    if current.verdict is not None:
+        values["verdict"] = asdict(current.verdict)
     return values
+
+
+def _columns(rounds: Sequence[Round], pools: Pools) -> dict[str, tuple[str, Sequence[Question]]]:
+    """The columns of the matrix: the source pool by the round that mined it, and the others."""
+    columns: dict[str, tuple[str, Sequence[Question]]] = {
+        f"mined in {each.number}": ("source", each.mined) for each in rounds if each.mined
+    }
+    others = {"heldout": pools.heldout, "ood": pools.ood}
+    return columns | {name: (name, pool) for name, pool in others.items() if pool}
 
 
 def _pool_metrics(
@@ -125,12 +161,23 @@ def _pool_metrics(
         "too_long": sum(answer.outcome == "too_long" for answer in ordered),
         "digest": digest_value([[each.question, each.log_likelihoods] for each in ordered]),
     }
+    known = [likeliest_is_right(now[question.id], question) for question in questions]
+    values["likelihood_accuracy"] = sum(known) / len(known)
+    values["format_gap"] = (sum(known) - sum(right)) / len(right)
+    by_round = [answers[number][name] for number in range(current.number + 1)]
+    values["changes"] = changes_until(by_round, questions)
+    values["ledger"] = ledger.count(states(by_round, questions).values())
+    values["calibration"] = calibration(ordered)
+    permuted = [(now[each.id].debiased, each.answer) for each in questions if now[each.id].orders]
+    if permuted:
+        values["debiased_n"] = len(permuted)
+        values["debiased_accuracy"] = sum(took == gold for took, gold in permuted) / len(permuted)
     short = [(now[question.id].text, question.gold) for question in questions if question.short]
     if short:
         values["short"] = len(short)
         values["f1"] = sum(token_f1(*each) for each in short) / len(short)
         values["held"] = sum(holds(*each) for each in short) / len(short)
-    blind = list(_answers(current, "blind", name).values())
+    blind = list(current.answers(name, "blind").values())
     if blind:
         seen = sum(answer.right for answer in blind)
         values["blind_accuracy"] = seen / len(blind)
@@ -145,19 +192,15 @@ def _accuracy(answers: dict[str, Answer], questions: Sequence[Question]) -> floa
     return sum(answers[question.id].right for question in questions) / len(questions)
 
 
-def _answers(current: Round, form: str, pool: str) -> dict[str, Answer]:
-    """Answers of a round by question id; empty if this form was not asked."""
-    path = current.results["answer"].folder / form / f"{pool}.jsonl"
-    return {each.question: each for each in read_answers(path)} if path.is_file() else {}
-
-
 def _rows(
     rounds: Sequence[Round], pools: Pools, answers: dict[int, dict[str, dict[str, Answer]]]
 ) -> Iterator[AnswerRow]:
     slices = {question.id: each.number for each in rounds for question in each.mined}
     for current in rounds:
         for name in POOLS:
-            blind = _answers(current, "blind", name)
+            blind = current.answers(name, "blind")
+            until = [answers[number][name] for number in range(current.number + 1)]
+            became = states(until, getattr(pools, name))
             for question in getattr(pools, name):
                 answer = answers[current.number][name][question.id]
                 yield AnswerRow(
@@ -174,6 +217,10 @@ def _rows(
                     slice=slices.get(question.id, 0),
                     text=answer.text,
                     f1=token_f1(answer.text, question.gold) if question.short else None,
+                    entropy=answer.entropy,
+                    margin=answer.margin,
+                    agreement=answer.agreement,
+                    state=became[question.id],
                 )
 
 
@@ -181,6 +228,7 @@ def _stories(
     current: Round, before: dict[str, dict[str, Answer]], after: dict[str, dict[str, Answer]]
 ) -> Iterator[MistakeStory]:
     passages = read_passages(current.results["acquire"].folder / "passages.jsonl")
+    triaged = verdicts(current)
     for mistake in read_mistakes(current.results["collect"].folder / "mistakes.jsonl"):
         question = mistake.question
         first, second = before["source"][question.id], after["source"][question.id]
@@ -200,6 +248,8 @@ def _stories(
             answer_after=second.prediction,
             said_before=_said(question, first),
             said_after=_said(question, second),
+            triage_class=triaged[question.id].triage_class,
+            route=triaged[question.id].route,
         )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +42,8 @@ def run(config: Config, sweep: str | None = None) -> Path:
     from cem_lightning.reporting.tables import print_run
     from cem_lightning.reporting.tracking import tracked
 
+    refuse_unusable("run_dir", config.folder)
+    refuse_unusable("store_dir", config.store_dir)
     prepared = prepare(config)
     with (
         _ended_in_order(),
@@ -110,6 +114,29 @@ def _claimed(config: Config) -> Iterator[Path]:
         yield folder
 
 
+def refuse_unusable(key: str, folder: Path) -> None:
+    """Whether a folder can be written to, before anything is read or computed.
+
+    Args:
+        key: of the configuration, for the message.
+
+    Raises:
+        UserError: if it cannot be.
+    """
+    nearest = folder.absolute()
+    while not os.path.lexists(nearest):
+        nearest = nearest.parent
+    try:
+        with tempfile.TemporaryDirectory(prefix=".cem_lightning.", dir=nearest):
+            return
+    except OSError as error:
+        reason = error.strerror if nearest.is_dir() else "it is no folder"
+        raise UserError(
+            f"{key}: {folder} cannot be written to: {nearest}: {reason}. Set {key} to a folder "
+            "that you may write to, or make it one."
+        ) from None
+
+
 def saved_config(folder: Path) -> Config:
     """The configuration that the run in `folder` comes from.
 
@@ -120,8 +147,9 @@ def saved_config(folder: Path) -> Config:
         return Config.model_validate(json.loads((folder / _CONFIG).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         raise UserError(
-            f"run_dir: {folder} holds a run whose {_CONFIG} cannot be read. "
-            "Set another run_dir, or leave it out to have one made."
+            f"run_dir: {folder} holds a run whose {_CONFIG} cannot be read. Delete that folder "
+            "and give the run's command again: finished stages are in store_dir, so nothing is "
+            "computed twice. Or set another run_dir."
         ) from None
 
 

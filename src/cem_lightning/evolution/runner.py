@@ -25,7 +25,9 @@ from cem_lightning.storage.atomic import write_json, write_jsonl
 from cem_lightning.storage.store import Part, Result, Store, lock_of, remove
 
 _JOB = "job.json"
-_SHARED = "train"  # the stage that several processes can share
+POOLS_STAGE = "pools"  # what the store keeps the questions under, beside the stages
+# the stages that several processes can share
+_SHARED = ("train", "answer", "open_book", "noise", "triage")
 _LIBRARIES = ("torch", "transformers", "peft", "pytorch-lightning", "tokenizers", "datasets")
 
 
@@ -37,7 +39,7 @@ class Runner:
         progress: shows one line per stage.
         compute: run what the store does not hold; otherwise that is the user's to mend.
         note: told round, stage and key of every result before it is looked for.
-        devices: processes that a training is shared by, each on a device of its own.
+        devices: processes that a training, or asking, is shared by, each on a device of its own.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class Runner:
             paths = {name: str(part.path) for name, part in inputs.items()}
             job = {"stage": stage, "inputs": paths, "config": dict(config)}
             write_json(folder / _JOB, job | {"access": dict(access or {})})
-            if stage != _SHARED:
+            if stage not in _SHARED or "model" not in config:  # then no model is asked
                 return run_stage(folder, title, self._progress)
             if self._devices == 1:
                 record = run_stage(folder, title, self._progress)
@@ -117,14 +119,14 @@ class Runner:
         """The question pools as files that stages read."""
 
         def work(folder: Path) -> dict[str, Any]:
-            for name in POOLS:
+            for name in (*POOLS, *(("shots",) if pools.shots else ())):
                 rows = (each.as_dict() for each in getattr(pools, name))
                 write_jsonl(folder / "pools" / f"{name}.jsonl", rows)
             return {"seconds": 0.0}
 
         key_parts = {"digest": pools.digest}
-        self._note(None, "pools", self._store.key("pools", key_parts))
-        return self._store.get_or_run("pools", key_parts, work).part("pools")
+        self._note(None, POOLS_STAGE, self._store.key(POOLS_STAGE, key_parts))
+        return self._store.get_or_run(POOLS_STAGE, key_parts, work).part("pools")
 
     def _restore(self, inputs: Mapping[str, Part]) -> None:
         """Make anew what action=prune has freed of the results that a stage is about to read.

@@ -6,6 +6,7 @@ Written before a result is made or read, so that action=prune never takes one fr
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cem_lightning.errors import UserError
-from cem_lightning.storage.atomic import write_json, write_text
+from cem_lightning.storage.atomic import write_json
 from cem_lightning.storage.digests import digest_value
 
 STAGES_FILE = "stages.json"
 _RUN_LOCK = ".lock"
-_REGISTER = ".runs"  # below the store: one file a run folder, with its path
+REGISTER = ".runs"  # below the store: one file a run folder, with its paths
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ class StageLog:
             self._earlier = []
         self._rows: list[dict[str, Any]] = []
         path = str(folder.resolve())
-        write_text(store_dir / _REGISTER / digest_value(path)[:24], path)
+        # A project that is moved or renamed as a whole is found by the path from its store.
+        paths = {"folder": path, "from_store": os.path.relpath(path, store_dir.resolve())}
+        write_json(store_dir / REGISTER / _entry_name(path), paths)
 
     def note(self, round: int | None, stage: str, key: str) -> None:
         """A result that is about to be read or made."""
@@ -90,14 +93,35 @@ class UsingRun:
         return max((each.round or 0 for each in self.stages if each.stage == "train"), default=0)
 
 
-def using_runs(store_dir: Path) -> Iterator[UsingRun]:
-    """The run folders, wherever they lie, that have used this store and are still there.
+@dataclass(frozen=True)
+class LostRun:
+    """A run folder that is neither there nor deleted: moved by itself, or on a disk that is not in.
+
+    Attributes:
+        folder: where it was.
+        entry: the file by which the store knows it.
+    """
+
+    folder: Path
+    entry: Path
+
+
+def using_runs(store_dir: Path) -> Iterator[UsingRun | LostRun]:
+    """The run folders, wherever they lie, that have used this store and were not deleted.
+
+    A folder counts as deleted if the one that it lay in is still there.
 
     Raises:
-        UserError: if the list of one of them cannot be read.
+        UserError: if the list of one of them, or what the store knows of it, cannot be read.
     """
-    for entry in sorted((store_dir / _REGISTER).glob("[!.]*")):
-        path = Path(entry.read_text(encoding="utf-8")) / STAGES_FILE
+    for entry in sorted((store_dir / REGISTER).glob("[!.]*")):
+        folders = _registered(entry, store_dir)
+        folder = next((each for each in folders if each.exists()), None)
+        if folder is None:
+            if not any(each.parent.exists() for each in folders):
+                yield LostRun(folders[-1], entry)
+            continue
+        path = folder / STAGES_FILE
         if not path.is_file():
             continue
         try:
@@ -109,7 +133,36 @@ def using_runs(store_dir: Path) -> Iterator[UsingRun]:
                 f"{path} cannot be read ({type(error).__name__}), so nobody knows what its run "
                 "needs. Give that run's command again, or delete its folder."
             ) from error
-        yield UsingRun(path.parent, finished, _locked(path.parent / _RUN_LOCK), stages)
+        yield UsingRun(folder, finished, _locked(folder / _RUN_LOCK), stages)
+
+
+def _registered(entry: Path, store_dir: Path) -> list[Path]:
+    """Where the run folder of an entry may lie, the likeliest place first.
+
+    Raises:
+        UserError: if the entry is damaged.
+    """
+    try:
+        text = entry.read_text(encoding="utf-8")
+        # an earlier version wrote the absolute path alone
+        paths = {"folder": text} if text.startswith("/") else json.loads(text)
+        folder = paths["folder"]
+        if _entry_name(folder) != entry.name:
+            raise ValueError("another path than it was made for")
+        places = [folder]
+        if "from_store" in paths:
+            places.insert(0, os.path.normpath(store_dir.resolve() / paths["from_store"]))
+        return [Path(each) for each in places]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{entry} is damaged ({type(error).__name__}), so nobody knows which run folder it "
+            "stands for. Delete it, and give the commands of your runs again before you prune: "
+            "each writes its entry anew."
+        ) from error
+
+
+def _entry_name(folder: str) -> str:
+    return digest_value(folder)[:24]
 
 
 @contextmanager

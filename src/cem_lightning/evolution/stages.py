@@ -7,18 +7,23 @@ the old version are then no longer found.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cem_lightning.answering.config import AnsweringConfig
 from cem_lightning.answering.records import Answer
+from cem_lightning.corpus.assemble import Routed, by_route
+from cem_lightning.corpus.assemble import assemble as assemble_examples
 from cem_lightning.corpus.config import RecipeConfig
 from cem_lightning.knowledge.config import KnowledgeConfig, knowledge_config
+from cem_lightning.knowledge.corpora import Corpus
 from cem_lightning.knowledge.records import Passage
-from cem_lightning.mistakes.config import MistakesConfig
-from cem_lightning.mistakes.records import Mistake
+from cem_lightning.mistakes.config import MistakesConfig, TriageConfig
+from cem_lightning.mistakes.records import LABELS, Mistake
+from cem_lightning.mistakes.triage import Triaged
 from cem_lightning.models.config import ModelConfig
 from cem_lightning.progress import Progress
 from cem_lightning.questions.pools import Pools
@@ -88,7 +93,9 @@ def random_model(job: Job) -> dict[str, Any]:
 
 def answer(job: Job) -> dict[str, Any]:
     """Every answer of every pool, and of its name-blind form."""
-    from cem_lightning.answering.asking import ask
+    from cem_lightning.answering.asking import ask_stream
+    from cem_lightning.answering.scoring import SCORER_VERSION
+    from cem_lightning.models.fingerprint import tokenizer_version
     from cem_lightning.models.loading import load_model
 
     config = AnsweringConfig(**job.config["answering"])
@@ -98,36 +105,70 @@ def answer(job: Job) -> dict[str, Any]:
     total = len(asked) + (sum(each.blind is not None for each in asked) if config.blind else 0)
     with job.progress.stage(job.title, total=total, unit="questions") as task:
         model = load_model(job.inputs["model"], job.model_config(), job.inputs.get("weights"))
+        tokenizer = tokenizer_version(model.encoder)
+        model = model.with_shots(Wording(config.method).solved(pools.shots))
         for blind in forms:
             for name, questions in pools.items():
-                answers = ask(model, questions, config, blind=blind, advance=task.advance)
+                answers = ask_stream(model, questions, config, blind=blind, advance=task.advance)
                 folder = job.folder / ("blind" if blind else "answers")
-                write_jsonl(folder / f"{name}.jsonl", (each.as_dict() for each in answers))
-    return {"wording": Wording(config.method).version}
+                _write_first(folder / f"{name}.jsonl", answers)
+    return {
+        "wording": Wording(config.method).version,
+        "tokenizer": tokenizer,
+        "scorer": SCORER_VERSION,
+        "shots": len(pools.shots),
+    }
 
 
 def open_book(job: Job) -> dict[str, Any]:
     """The answers to heldout with retrieved passages in the prompt: what retrieval could give."""
-    from cem_lightning.answering.asking import ask
+    from cem_lightning.answering.asking import ask_stream
+    from cem_lightning.answering.sharding import Shares
     from cem_lightning.knowledge.open_book import open_book as find_passages
     from cem_lightning.knowledge.sources import corpus_for_questions
     from cem_lightning.models.loading import load_model
 
     config = AnsweringConfig(**job.config["answering"])
     knowledge = job.knowledge_config()
-    questions = read_stored_pools(job.inputs["pools"]).heldout
+    pools = read_stored_pools(job.inputs["pools"])
+    questions = pools.heldout
     with job.progress.stage(job.title, total=len(questions), unit="questions") as task:
         model = load_model(job.inputs["model"], job.model_config())
+        model = model.with_shots(Wording(config.method).solved(pools.shots))
         count = _token_counter(model.encoder)
-        found = find_passages(
-            questions,
-            corpus_for_questions(questions, knowledge, count, task.advance),
-            knowledge,
-            config.open_book_passages,
-            count,
+        found = Shares.here().from_first(  # no source is asked the same by every process
+            lambda: find_passages(
+                questions,
+                corpus_for_questions(questions, knowledge, count, task.advance),
+                knowledge,
+                config.open_book_passages,
+                count,
+            )
         )
-        answers = ask(model, questions, config, passages=found, advance=task.advance)
-        write_jsonl(job.folder / "answers.jsonl", (each.as_dict() for each in answers))
+        answers = ask_stream(model, questions, config, passages=found, advance=task.advance)
+        _write_first(job.folder / "answers.jsonl", answers)
+    return {}
+
+
+def noise(job: Job) -> dict[str, Any]:
+    """The answers to heldout asked in other ways, which no training tells apart."""
+    from cem_lightning.answering.asking import ask_stream
+    from cem_lightning.answering.noise import in_own_order, other_batching, reversed_choices
+    from cem_lightning.models.loading import load_model
+
+    config = AnsweringConfig(**job.config["answering"])
+    pools = read_stored_pools(job.inputs["pools"])
+    listed = {} if config.method == "cloze" else {e.id: e for e in pools.heldout if not e.short}
+    total = len(pools.heldout) + len(listed)
+    with job.progress.stage(job.title, total=total, unit="questions") as task:
+        model = load_model(job.inputs["model"], job.model_config())
+        model = model.with_shots(Wording(config.method).solved(pools.shots))
+        found = ask_stream(model, pools.heldout, other_batching(config), advance=task.advance)
+        _write_first(job.folder / "batching.jsonl", found)
+        turned = map(reversed_choices, listed.values())
+        found = ask_stream(model, turned, config, advance=task.advance)
+        own = (in_own_order(each, listed[each.question]) for each in found)
+        _write_first(job.folder / "order.jsonl", own)
     return {}
 
 
@@ -145,7 +186,7 @@ def collect(job: Job) -> dict[str, Any]:
     write_jsonl(job.folder / "mistakes.jsonl", (each.as_dict() for each in mistakes))
     labels = [each.label for each in mistakes]
     outcomes = [each.outcome for each in answers if each.question in mined]
-    return {label: labels.count(label) for label in ("wrong", "ambiguous")} | {
+    return {label: labels.count(label) for label in LABELS} | {
         outcome: outcomes.count(outcome) for outcome in ("unparsable", "too_long")
     }
 
@@ -156,14 +197,15 @@ def acquire(job: Job) -> dict[str, Any]:
     from cem_lightning.knowledge.sources import corpus_for_mistakes
     from cem_lightning.models.loading import load_encoder
 
-    mistakes = read_mistakes(job.inputs["mistakes"])
+    collected = read_mistakes(job.inputs["mistakes"])
+    mistakes = [each for each in collected if each.label != "format"]  # these lack no knowledge
     config = job.knowledge_config()
     encoder, _ = load_encoder(job.inputs["model"], job.model_config())
     count = _token_counter(encoder)
     with job.progress.stage(job.title, total=len(mistakes), unit="mistakes") as task:
         acquired = acquire_passages(
             mistakes,
-            corpus_for_mistakes(mistakes, config, count, task.advance),
+            corpus_for_mistakes(mistakes, config, count, task.advance) if mistakes else Corpus(()),
             read_stored_pools(job.inputs["pools"]),
             config,
             job.config["seed"],
@@ -176,46 +218,78 @@ def acquire(job: Job) -> dict[str, Any]:
 
 
 def triage(job: Job) -> dict[str, Any]:
-    """The class of every mistake and its route."""
+    """The class of every mistake and its route, by how passages in the prompt change the answers.
+
+    The model that made the mistakes is asked again, unless the configuration says not to.
+    """
+    from cem_lightning.evolution.open_books import ask_with_passages
     from cem_lightning.mistakes.triage import triage as triage_mistakes
+    from cem_lightning.models.loading import load_model
 
     mistakes = read_mistakes(job.inputs["mistakes"])
     passages = read_passages(job.inputs["passages"])
-    with job.progress.stage(job.title, total=len(mistakes), unit="mistakes") as task:
-        triaged = triage_mistakes(mistakes, passages)
-        task.advance(len(mistakes))
-    write_jsonl(job.folder / "triaged.jsonl", (each.as_dict() for each in triaged))
-    return {}
+    config = TriageConfig(**job.config["triage"])
+    served = {question for each in passages for question in each.serves}
+    most = config.open_book_passages
+    asked = [each for each in mistakes if most and each.question.id in served]
+    opened: tuple[Answer, ...] = ()
+    with job.progress.stage(job.title, total=len(asked), unit="questions") as task:
+        if asked:
+            settings = AnsweringConfig(**job.config["answering"])
+            shots = Wording(settings.method).solved(read_stored_pools(job.inputs["pools"]).shots)
+            model = load_model(job.inputs["model"], job.model_config(), job.inputs.get("weights"))
+            model = model.with_shots(shots)
+            opened = ask_with_passages(model, asked, passages, most, settings, task.advance)
+    triaged = triage_mistakes(
+        mistakes, read_answers(job.inputs["answers"] / "source.jsonl"), passages, opened, config
+    )
+    _write_first(job.folder / "open_book.jsonl", opened)
+    _write_first(job.folder / "triaged.jsonl", triaged)
+    return {
+        "trained": sum(each.trained for each in triaged),
+        "routes": dict(Counter(each.route for each in triaged)),
+    }
 
 
 def assemble(job: Job) -> dict[str, Any]:
     """The training examples of this round, as an Arrow folder.
 
-    A round that starts from the base model is handed the mistakes of all rounds so far.
+    A round that starts from the base model is handed the mistakes of all rounds so far. What was
+    forgotten shows in the answers of earlier rounds, which a first round has none of. A question
+    that any round has put into quarantine is not reviewed either.
     """
     from cem_lightning.corpus.arrow import save_examples
-    from cem_lightning.corpus.assemble import assemble as assemble_examples
     from cem_lightning.knowledge.decontamination import LeakIndex
     from cem_lightning.models.loading import load_encoder
 
     rounds = [name.removeprefix("triaged_") for name in job.inputs if name.startswith("triaged_")]
     pools = read_stored_pools(job.inputs["pools"])
     asked = set(job.config["asked"])
-    source = job.inputs["answers"] / "source.jsonl"
-    answered_right = {each.question for each in read_answers(source) if each.right}
     encoder, context = load_encoder(job.inputs["model"], job.model_config())
+    routed = [_routed(job, number, _token_counter(encoder)) for number in rounds]
+    mistakes = [mistake for each in routed for mistake in each.mistakes]
+    withheld = {question for each in routed for question in each.withheld}
+    before = [path for name, path in job.inputs.items() if name.startswith("before_")]
+    withheld |= {e.question for path in before for e in read_triaged(path) if e.quarantined}
+    right = _right(job, "answers") - withheld
+    collected = withheld | {each.question.id for each in mistakes}
+    earlier = [name for name in job.inputs if name.startswith("earlier_")]
+    once = {question for name in earlier for question in _right(job, name)}
+    mined = [each for each in pools.source if each.id in asked]
     index = LeakIndex(pools)
     with job.progress.stage(job.title):
         assembly = assemble_examples(
-            [each for number in rounds for each in _routed(job, number)],
-            [each for number in rounds for each in read_passages(job.inputs[f"passages_{number}"])],
-            [each for number in rounds for each in read_passages(job.inputs[f"control_{number}"])],
-            [each for each in pools.source if each.id in asked and each.id in answered_right],
+            mistakes,
+            [passage for each in routed for passage in each.passages],
+            [passage for each in routed for passage in each.control],
+            [each for each in mined if each.id in right],
             wording=Wording(job.config["method"]),
             encoder=encoder,
             context=context,
             recipe=RecipeConfig(**job.config["recipe"]),
             leaks=lambda text: bool(index.find(text)),
+            forgotten=[each for each in mined if each.id in once - right - collected],
+            seed=job.config["seed"],
         )
         save_examples(assembly.examples, job.folder / "examples")
     return {"examples": len(assembly.examples), "dropped": assembly.dropped}
@@ -252,23 +326,26 @@ def train(job: Job) -> dict[str, Any]:
 STAGES: dict[str, Stage] = {
     "convert": Stage(convert, 1),
     "random_model": Stage(random_model, 1),
-    "answer": Stage(answer, 1),
-    "open_book": Stage(open_book, 1),
-    "collect": Stage(collect, 2),
+    "answer": Stage(answer, 2),
+    "open_book": Stage(open_book, 2),
+    "noise": Stage(noise, 1),
+    "collect": Stage(collect, 3),
     "acquire": Stage(acquire, 1),
-    "triage": Stage(triage, 1),
-    "assemble": Stage(assemble, 2),
+    "triage": Stage(triage, 2),
+    "assemble": Stage(assemble, 3),
     "train": Stage(train, 1),
 }
 
 
 def read_stored_pools(folder: Path) -> Pools:
     """The question pools as `runner` has put them into the store."""
-    source, heldout, ood = (
-        tuple(Question.from_dict(row) for row in read_jsonl(folder / f"{name}.jsonl"))
-        for name in POOLS
-    )
-    return Pools(source, heldout, ood)
+
+    def read(name: str) -> tuple[Question, ...]:
+        return tuple(Question.from_dict(row) for row in read_jsonl(folder / f"{name}.jsonl"))
+
+    shots = read("shots") if (folder / "shots.jsonl").is_file() else ()
+    source, heldout, ood = map(read, POOLS)
+    return Pools(source, heldout, ood, shots=shots)
 
 
 def read_answers(path: Path) -> list[Answer]:
@@ -281,20 +358,41 @@ def read_mistakes(path: Path) -> list[Mistake]:
     return [Mistake.from_dict(row) for row in read_jsonl(path)]
 
 
+def read_triaged(path: Path) -> list[Triaged]:
+    """Verdicts that `triage` has written."""
+    return [Triaged.from_dict(row) for row in read_jsonl(path)]
+
+
 def read_passages(path: Path) -> list[Passage]:
     """Passages that `acquire` has written."""
     return [Passage.from_dict(row) for row in read_jsonl(path)]
 
 
-def _routed(job: Job, number: str) -> list[Mistake]:
-    """The mistakes of a round that triage sends to training."""
-    routed = {
-        row["question"]
-        for row in read_jsonl(job.inputs[f"triaged_{number}"])
-        if row["route"] == "passages_and_instructions"
-    }
-    mistakes = read_mistakes(job.inputs[f"mistakes_{number}"])
-    return [each for each in mistakes if each.question.id in routed]
+def _write_first(path: Path, rows: Iterable[Answer] | Iterable[Triaged]) -> None:
+    """Write rows as they come; of several processes that ask together the first one does."""
+    from cem_lightning.answering.sharding import Shares
+
+    if Shares.here().first:
+        write_jsonl(path, (each.as_dict() for each in rows))
+    else:
+        deque(rows, maxlen=0)
+
+
+def _routed(job: Job, number: str, count_tokens: Callable[[str], int]) -> Routed:
+    """What triage sends to training of what a round has collected."""
+    return by_route(
+        read_mistakes(job.inputs[f"mistakes_{number}"]),
+        read_passages(job.inputs[f"passages_{number}"]),
+        read_passages(job.inputs[f"control_{number}"]),
+        read_triaged(job.inputs[f"triaged_{number}"]),
+        count_tokens,
+    )
+
+
+def _right(job: Job, answers: str) -> set[str]:
+    """The source questions that these answers got right."""
+    found = read_answers(job.inputs[answers] / "source.jsonl")
+    return {each.question for each in found if each.right}
 
 
 def _token_counter(encoder: Any) -> Callable[[str], int]:

@@ -19,6 +19,7 @@ from cem_lightning.errors import UserError
 from cem_lightning.evolution.config import Config
 from cem_lightning.evolution.inspection import find_question, passages_so_far
 from cem_lightning.evolution.loop import Course, Round
+from cem_lightning.evolution.mistake_kinds import verdicts
 from cem_lightning.evolution.prepare import prepare, stored_course
 from cem_lightning.evolution.stages import read_answers, read_mistakes, read_passages
 from cem_lightning.knowledge.records import Passage
@@ -80,18 +81,22 @@ def _answer(current: Round, pool: PoolName, question: Question) -> TracedAnswer:
         opened = _find(current.results["open_book"].folder / "answers.jsonl", question)
     if answer is None:
         raise LookupError(f"round {current.number} has no answer to {question.id!r}")
-    said = answer.text
-    if not said and answer.prediction is not None:
-        said = question.choices[answer.prediction]
     return TracedAnswer(
         round=current.number,
         outcome=answer.outcome,
         prediction=answer.prediction,
         probabilities=answer.probabilities,
-        said=said,
+        said=_said(answer, question),
         blind=blind.outcome if blind else "",
         open_book=opened.outcome if opened else "",
     )
+
+
+def _said(answer: Answer, question: Question) -> str:
+    """What the model wrote, or else the choice it took."""
+    if answer.text or answer.prediction is None:
+        return answer.text
+    return question.choices[answer.prediction]
 
 
 def _find(path: Path, question: Question) -> Answer | None:
@@ -107,7 +112,8 @@ def _round(
     results = current.results
     mistakes = read_mistakes(results["collect"].folder / "mistakes.jsonl")
     mistake = next((each for each in mistakes if each.question.id == question.id), None)
-    triaged = read_jsonl(results["triage"].folder / "triaged.jsonl")
+    verdict = verdicts(current).get(question.id)
+    opened = _find(results["triage"].folder / "open_book.jsonl", question)
     read = list(_read(current))
     found = read_passages(results["acquire"].folder / "passages.jsonl")
     dropped = read_jsonl(results["acquire"].folder / "dropped.jsonl")
@@ -117,7 +123,9 @@ def _round(
         label=mistake.label if mistake else "",
         confidence=mistake.confidence if mistake else 0.0,
         points=mistake.points if mistake else (),
-        route=next((row["route"] for row in triaged if row["question"] == question.id), ""),
+        kind=verdict.triage_class if verdict else "",
+        route=verdict.route if verdict else "",
+        opened=f"{_said(opened, question)}, {opened.outcome}" if opened else "",
         passages=tuple(_passage(each) for each in found if question.id in each.serves),
         dropped=tuple(
             TracedDrop(row["document"], row["reason"], row["detail"])

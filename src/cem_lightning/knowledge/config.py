@@ -46,6 +46,7 @@ class LocalKnowledge(_Filters):
 
     retriever: Literal["local"]
     corpus: str = Field(
+        min_length=1,  # an empty path would be the working folder
         description="'elements', or the path of a JSONL or Parquet file (text; optional id, "
         "title, origin, licence) or of a folder of .txt, .md and .markdown files",
     )

@@ -14,11 +14,13 @@ from typing import Any
 
 from cem_lightning.errors import UserError, nearest
 from cem_lightning.knowledge.config import LocalKnowledge
+from cem_lightning.knowledge.folders import SUFFIXES as TEXT
 from cem_lightning.knowledge.folders import folder_documents
 from cem_lightning.knowledge.parquet import SUFFIXES as PARQUET
 from cem_lightning.knowledge.parquet import parquet_rows
 from cem_lightning.knowledge.records import Document
-from cem_lightning.questions.lines import json_rows, refuse
+from cem_lightning.questions.lines import json_rows, other_form, refuse
+from cem_lightning.questions.tables import SUFFIXES as TABLES
 from cem_lightning.storage.digests import digest_value
 
 _KEY = "knowledge.corpus"
@@ -67,14 +69,35 @@ def read_corpus(config: LocalKnowledge) -> Corpus:
         documents = _documents(
             path, "row", (({"text": ""} | row, at) for at, row in rows), problems
         )
+    elif path.is_file() and (told := _other_form(path)) is not None:
+        raise UserError(f"{_KEY}: {config.corpus}: {told}.")
     else:
         read = json_rows(path, _KEY, problems)
         documents = _documents(path, "line", ((row, at) for at, row in read), problems)
     if problems:
         refuse("The corpus", problems)
     if not documents:
-        raise UserError(f"{_KEY}: {config.corpus} holds no text; give {_FORMS}.")
+        parts = sum(each.suffix.lower() in PARQUET for each in path.rglob("*"))
+        raise UserError(
+            f"{_KEY}: {config.corpus} holds no text; "
+            + (
+                f"its {parts} Parquet files are read one at a time: give one, or all as one "
+                "(pyarrow.parquet.write_table(pyarrow.parquet.read_table(FOLDER), FILE))."
+                if parts
+                else f"give {_FORMS}."
+            )
+        )
     return Corpus(tuple(documents))
+
+
+def _other_form(path: Path) -> str | None:
+    """What to do with a file whose ending says that it is no JSONL; else None."""
+    ending = path.suffix.lower()
+    if ending in TEXT:
+        return f"a single {ending} file is not read; give its folder"
+    if ending in TABLES:
+        return f"{ending} is not read as a corpus; give {_FORMS}"
+    return other_form(path)
 
 
 def _documents(

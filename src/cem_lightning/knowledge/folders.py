@@ -5,6 +5,7 @@ Long files become several documents; what is searched in them is the business of
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -28,6 +29,10 @@ def folder_documents(folder: Path) -> tuple[list[Document], list[str]]:
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)
         if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
+            continue
+        name = os.fsencode(relative).decode("utf-8", "backslashreplace")
+        if name != str(relative):  # ids and origins are written down in UTF-8
+            problems.append(f"the file {name} of knowledge.corpus: its name is no UTF-8; rename it")
             continue
         text = _text(path, problems)
         if text is not None:

@@ -84,19 +84,23 @@ class MediaWiki:
     def query(self, params: Mapping[str, str], *, draw: str = "") -> dict[str, Any]:
         """One response to ``action=query``, from the cache if it is there.
 
+        Its "query" is an object that holds the list which was asked for, or else "pages", a list
+        that may be absent; what the rows are is not looked at.
+
         Args:
             draw: tells apart requests that are sent alike but shall be answered anew, such as
                 draws at random; not sent.
 
         Raises:
-            ApiFailure: if there is no answer, after all retries.
+            ApiFailure: if there is no answer, after all retries, or none of this form.
         """
+        listed = params.get("list")
         request = {"endpoint": self._endpoint, "params": dict(params), "draw": draw}
         kept = self._cache.get(request)
         if kept is not None:
             self.hits += 1
-            return kept
-        return self._cache.put(request, self._answer(params))
+            return _shaped(kept, listed)
+        return self._cache.put(request, _shaped(self._answer(params), listed))
 
     def continued(self, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """All responses to a question whose answer comes in several.
@@ -208,6 +212,19 @@ def _content(response: httpx.Response, body: bytes) -> dict[str, Any]:
     if error is not None:
         raise ApiFailure(f"refuses the request ({told})")
     return value
+
+
+def _shaped(value: dict[str, Any], listed: str | None) -> dict[str, Any]:
+    """The response, if it has the form of one to the question: a list of that name, or pages."""
+    query = value.get("query")
+    if isinstance(query, dict):
+        rows = query.get(listed) if listed else query.get("pages", [])
+        if isinstance(rows, list):
+            return value
+    raise ApiFailure(
+        f"answers without the list query.{listed or 'pages'}, so it is no MediaWiki's api.php (of "
+        f"version 1.25 or later): {_plain(json.dumps(value, ensure_ascii=False)[:200])!r}"
+    )
 
 
 def _json(body: bytes) -> dict[str, Any] | None:

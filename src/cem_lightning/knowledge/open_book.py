@@ -1,6 +1,6 @@
 """Passages for answering a question with an open book: the ceiling of what retrieval could give.
 
-Never used for training: it searches for held-out questions too.
+What is found here is never used for training: it is searched for held-out questions too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from cem_lightning.knowledge.bm25 import Bm25, content_words
 from cem_lightning.knowledge.config import KnowledgeConfig
 from cem_lightning.knowledge.corpora import Corpus
 from cem_lightning.knowledge.cutting import cut
+from cem_lightning.mistakes.records import Mistake
 from cem_lightning.questions.records import Question
 
 
@@ -43,3 +44,33 @@ def open_book(
         ]
         found[question.id] = tuple(text for text in texts if text)
     return found
+
+
+def passages_that_fit(
+    mistake: Mistake,
+    texts: Sequence[str],
+    fits: Callable[[Sequence[str]], bool],
+    count_tokens: Callable[[str], int],
+) -> tuple[str, ...]:
+    """As many of the first texts as fit into a prompt; of a single one, the part that does.
+
+    That part is cut around the sentence with the most words of the mistake's knowledge points.
+
+    Args:
+        texts: passages that were fetched for the mistake, the best first.
+        fits: tells whether the prompt with these texts fits the model's context.
+        count_tokens: number of the model's tokens in a text.
+    """
+    words = frozenset(content_words(" ".join(mistake.points)))
+
+    def matter(sentence: str) -> float:
+        return len(words & set(content_words(sentence)))
+
+    shown = tuple(texts)
+    while shown and not fits(shown):
+        if len(shown) > 1:
+            shown = shown[:-1]
+        else:
+            shorter = cut(shown[0], matter, count_tokens(shown[0]) * 3 // 4, count_tokens)
+            shown = (shorter,) if shorter else ()
+    return shown

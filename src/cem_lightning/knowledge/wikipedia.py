@@ -18,6 +18,7 @@ from cem_lightning.knowledge.mediawiki import ApiFailure, MediaWiki
 from cem_lightning.knowledge.records import Document
 from cem_lightning.knowledge.responses import ResponseCache
 from cem_lightning.knowledge.splitting import packed
+from cem_lightning.secrets import redacted
 from cem_lightning.storage.digests import digest_value
 
 LICENCE = "CC BY-SA 4.0"
@@ -57,8 +58,9 @@ def check_access(config: WikipediaKnowledge) -> None:
         )
     if not parts.path.endswith("/api.php") or parts.query or parts.fragment:
         raise UserError(
-            f"knowledge.endpoint: {config.api} does not end with /api.php; give the full address "
-            "of a MediaWiki's action API, such as https://en.wikipedia.org/w/api.php."
+            f"knowledge.endpoint: {redacted(config.api)} is not an address that ends with "
+            "/api.php, without a query; give the full address of a MediaWiki's action API, such as "
+            "https://en.wikipedia.org/w/api.php."
         )
     if config.contact is None:
         raise UserError(
@@ -203,10 +205,8 @@ class _Wiki:
                 **self._spoken,
             }
         ):
-            query = response.get("query")
-            pages = query.get("pages") if isinstance(query, dict) else None
-            if isinstance(pages, list) and pages and isinstance(pages[0], dict):
-                told |= pages[0]
+            for each in response["query"].get("pages", [])[:1]:  # none leads to another wiki
+                told |= each if isinstance(each, dict) else {}
         target = told.get("pageid")  # another one where the page redirects
         if not isinstance(target, int) or (target != page and target in self._seen):
             return []
@@ -266,10 +266,8 @@ def _sections(text: str) -> Iterator[tuple[str, list[str]]]:
 
 def _ids(response: dict[str, Any], name: str, key: str) -> list[int]:
     """The page ids of a list in a response, in its order."""
-    query = response.get("query")
-    rows = query.get(name) if isinstance(query, dict) else None
     return [
         row[key]
-        for row in (rows if isinstance(rows, list) else ())
+        for row in response["query"][name]
         if isinstance(row, dict) and isinstance(row.get(key), int)
     ]

@@ -1,8 +1,14 @@
-"""Which answers count as mistakes, and how much is looked up for each."""
+"""Which answers count as mistakes, how much is looked up for each, and what is done about it."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+
+from cem_lightning.answering.uncertainty import Measure
+
+Route = Literal["instructions", "ambiguity", "passages_and_instructions", "skip", "quarantine"]
 
 
 class MistakesConfig(BaseModel):
@@ -10,11 +16,56 @@ class MistakesConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    ambiguous_by: Measure = Field(
+        default="confidence",  # for records of runs from before there was a choice
+        description="how sure a right answer is, 0 to 1. confidence: its probability among the "
+        "choices; margin: that minus the second best; entropy: 1 - H / log n of the n choices' "
+        "probabilities; agreement: the share of the cyclic orders of the choices under which it "
+        "was taken. Of a short answer always the geometric mean probability of its tokens",
+    )
     ambiguous_below: float = Field(
         ge=0,
         le=1,
-        description="a right answer whose probability among its choices (of a short answer the "
-        "geometric mean over its tokens) is below this is collected as ambiguous; 0 collects "
-        "wrong answers only",
+        description="a right answer less sure than this by mistakes.ambiguous_by is collected as "
+        "ambiguous; 0 collects wrong answers only",
     )
     points: int = Field(gt=0, description="most knowledge points a mistake; phrases")
+
+
+class RoutesConfig(BaseModel):
+    """What training makes of each class of mistake.
+
+    instructions: the question with its answer; ambiguity, passages_and_instructions: passages to
+    read as well, counted apart; skip: nothing this round; quarantine: nothing, and the question is
+    listed for a person to look at.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["instructions", "skip", "quarantine"] = Field(
+        description="The right choice is the likeliest, but was not said; it is fetched no passages"
+    )
+    unstable: Route = Field(description="The choice moves with the order of the choices")
+    ambiguous: Route = Field(description="Right but unsure, whatever the order of the choices")
+    knowledge_gap: Route = Field(description="Wrong, but right with its passages in the prompt")
+    unhelped: Route = Field(description="Wrong even with its passages, or none was found for it")
+    suspect_gold: Route = Field(description="All tests took the same other choice")
+
+
+class TriageConfig(BaseModel):
+    """How mistakes are told apart, and what is done about each class of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    open_book_passages: NonNegativeInt = Field(
+        description="Ask each mistake once more with this many of its passages in the prompt, at "
+        "most, to tell a gap of knowledge from what passages do not help; 0 asks nothing, and "
+        "these stay together as wrong, with passages and instructions."
+    )
+    suspect_after: int = Field(
+        ge=2,
+        description="The accepted answer is suspected only if at least this many tests, the open "
+        "book among them, took the same other choice; closed and open book are 2, so 3 needs "
+        "answering.permutations=cyclic.",
+    )
+    routes: RoutesConfig

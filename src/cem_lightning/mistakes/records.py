@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from cem_lightning.questions.records import Question
 
-Label = Literal["wrong", "ambiguous"]
+Label = Literal["wrong", "ambiguous", "format"]
+
+LABELS: tuple[Label, ...] = get_args(Label)
 
 
 @dataclass(frozen=True)
@@ -15,8 +17,10 @@ class Mistake:
     """A collected question of the source pool.
 
     Attributes:
-        label: "wrong", or "ambiguous": right but unsure.
-        prediction: position of the choice the model took; None if it wrote a wrong short answer.
+        label: "wrong"; or "ambiguous": right but unsure; or "format": the right choice was the
+            likeliest, but what the model wrote could not be parsed.
+        prediction: position of the choice the model took; None if it wrote a wrong short answer
+            or nothing that could be parsed.
         confidence: the probability of the prediction; 0.0 where there is none.
         points: knowledge points, the search keywords made from the question and its answer.
     """

@@ -13,8 +13,9 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str = Field(
+        min_length=1,
         description="A hub id, a folder, a .gguf file, package://PACKAGE/FILE for a file that an "
-        "installed Python package carries, or random://ARCHITECTURE for a tiny random model."
+        "installed Python package carries, or random://ARCHITECTURE for a tiny random model.",
     )
     style: Literal["chat", "plain"] = Field(
         description="chat: asked through the tokenizer's own chat template; plain: a base model, "

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, Literal
 
 from jinja2 import TemplateError
@@ -62,12 +64,13 @@ class Encoder:
         self.style = style
         first = tokenizer.encode("a")[:1]
         self._begin = first if first == [tokenizer.bos_token_id] else []
-        self._lead = " " if style == "plain" else ""
+        self.lead = " " if style == "plain" else ""  # what parts a response from its prompt
         self._specials = _special_tokens(tokenizer)
         self._marks = _marks(tokenizer)
         self._controls = (*self._specials, *self._marks)
         starts = (f"(?<={re.escape(each[0])})(?={re.escape(each[1:])})" for each in self._marks)
         self._mark_start = re.compile("|".join(starts))
+        self._shots: tuple[str, ...] = ()  # prompts and responses in turn
         self._refuse_useless_template()
         self._end = self._end_of_turn()
 
@@ -76,6 +79,22 @@ class Encoder:
         """Ids of the control tokens."""
         marks = self.tokenizer.convert_tokens_to_ids(list(self._marks))
         return frozenset((*self._specials.values(), *marks))
+
+    def with_shots(self, shots: Sequence[tuple[str, str]]) -> Encoder:
+        """An encoder whose `prompt` and `continuation` begin with solved examples.
+
+        In a chat they are earlier turns. What is trained on (`text`, `exchange`) has none.
+
+        Args:
+            shots: prompt and response of each.
+
+        Raises:
+            UserError: if the chat template does not show every turn once.
+        """
+        other = copy(self)
+        other._shots = tuple(part.strip() for shot in shots for part in shot)
+        other._refuse_useless_template()
+        return other
 
     def text(self, text: str) -> Encoded:
         """A whole text for continual pre-training: every token supervised, the end of text too.
@@ -87,45 +106,55 @@ class Encoder:
 
     def prompt(self, prompt: str) -> tuple[int, ...]:
         """The ids up to where the model's response begins, with exactly one begin of text."""
-        return self._encode_turns(prompt, "")
+        return self._encode_turns(prompt, "", shots=self._shots)
+
+    def rendered(self, prompt: str) -> str:
+        """The text up to where the model's response begins, as the template writes it."""
+        return self._render((*self._shots, prompt.strip()))
 
     def continuation(self, prompt: str, response: str) -> tuple[int, ...]:
         """The ids of prompt and response, tokenised jointly and without an end of turn.
 
         A token may span the join, so `prompt(prompt)` need not be a prefix of them.
         """
-        return self._encode_turns(prompt, response)
+        return self._encode_turns(prompt, response, shots=self._shots)
 
     def exchange(self, prompt: str, response: str) -> Encoded:
         """A prompt and its response; the response and its end of turn are supervised."""
         ids = self._encode_turns(prompt, response, self._end)
         if ids[-1] not in self._specials.values():
             ids = (*ids, self.tokenizer.eos_token_id)
-        start = common_prefix(self.prompt(prompt), ids)
+        start = common_prefix(self._encode_turns(prompt, ""), ids)
         return Encoded(ids, tuple(position >= start for position in range(len(ids))))
 
-    def _encode_turns(self, prompt: str, response: str, end: str = "") -> tuple[int, ...]:
-        """The ids of the rendered prompt, of `response`, and of `end` as it stands."""
-        prompt, response = prompt.strip(), response.strip()
-        response = self._lead + response if response else ""
-        if not any(token in text for text in (prompt, response) for token in self._controls):
-            ids = self._encode(self._render(prompt) + response + end, control=True)
+    def _encode_turns(
+        self, prompt: str, response: str, end: str = "", shots: tuple[str, ...] = ()
+    ) -> tuple[int, ...]:
+        """The ids of the rendered turns, of `response`, and of `end` as it stands."""
+        contents, response = (*shots, prompt.strip()), response.strip()
+        response = self.lead + response if response else ""
+        if not any(token in text for text in (*contents, response) for token in self._controls):
+            ids = self._encode(self._render(contents) + response + end, control=True)
         else:  # control tokens that somebody wrote into a question or passage stay plain text
-            before, after = self._render(_PLACEHOLDER).split(_PLACEHOLDER)
+            between = self._render((_PLACEHOLDER,) * len(contents)).split(_PLACEHOLDER)
+            texts = (*contents, response)
             ids = [
-                *self._encode(before, control=True),
-                *self._encode(prompt, control=False),
-                *self._encode(after, control=True),
-                *self._encode(response, control=False),
-                *self._encode(end, control=True),
+                id
+                for form, text in zip(between, texts, strict=True)
+                for id in (*self._encode(form, control=True), *self._encode(text, control=False))
             ]
+            ids += self._encode(end, control=True)
         begin = [] if self._begin and ids[0] == self._begin[0] else self._begin
         return (*begin, *ids)
 
-    def _render(self, prompt: str) -> str:
+    def _render(self, contents: Sequence[str]) -> str:
+        """What stands before the response: prompts and responses in turn, a prompt last."""
         if self.style == "plain":
-            return f"Question: {prompt}\nAnswer:"
-        return self._template([{"role": "user", "content": prompt}], add_generation_prompt=True)
+            forms = cycle(("Question: {}\nAnswer:", self.lead + "{}\n\n"))
+            return "".join(form.format(text) for form, text in zip(forms, contents, strict=False))
+        roles = cycle(("user", "assistant"))
+        turns = [{"role": r, "content": text} for r, text in zip(roles, contents, strict=False)]
+        return self._template(turns, add_generation_prompt=True)
 
     def _template(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
         # Templates that can think are asked for an answer at once; the others ignore the flag.
@@ -144,16 +173,19 @@ class Encoder:
         """A template that fails, or writes the question never or twice, would ruin every score."""
         name = self.tokenizer.name_or_path
         try:
-            written = self._render(_PLACEHOLDER).count(_PLACEHOLDER)
+            turns = len(self._shots) + 1
+            written = self._render((_PLACEHOLDER,) * turns).count(_PLACEHOLDER)
         except TemplateError as error:
             raise UserError(
                 f"model.path: the chat template of {name!r} fails ({error}). Mend it, or set "
                 "model.style=plain."
             ) from error
-        if written != 1:
+        if written != turns:
+            what = "a question" if turns == 1 else "questions, their answers and a question"
             raise UserError(
-                f"model.path: the chat template of {name!r} writes a question {written} times "
-                "instead of once. Mend it, or set model.style=plain."
+                f"model.path: the chat template of {name!r} writes {what} {written} times instead "
+                f"of {'once' if turns == 1 else turns}. Mend it, or set model.style=plain"
+                f"{'.' if turns == 1 else ' or answering.shots=0.'}"
             )
 
     def _end_of_turn(self) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -39,6 +39,10 @@ class LanguageModel:
     @property
     def device(self) -> torch.device:
         return torch.device(self.network.device)
+
+    def with_shots(self, shots: Sequence[tuple[str, str]]) -> LanguageModel:
+        """The same model, asked behind solved examples; see `Encoder.with_shots`."""
+        return replace(self, encoder=self.encoder.with_shots(shots))
 
 
 def device_kind(config: ModelConfig) -> str:
@@ -75,6 +79,8 @@ def load_encoder(folder: Path, config: ModelConfig) -> tuple[Encoder, int]:
         )
     with quiet_loading(), _reading(f"the tokenizer of {config.path}"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        if len(tokenizer) <= len(tokenizer.all_special_tokens):  # made up for want of files
+            raise ValueError("it has no vocabulary, so its files are missing or empty")
     return Encoder(tokenizer, config.style), context
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from cem_lightning.errors import UserError, nearest
+from cem_lightning.models.source import quiet_loading
 
 Architecture = Literal["llama", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2"]
 
@@ -56,10 +57,10 @@ def write_random_model(
     The same arguments give the same bytes.
     """
     tokenizer = byte_tokenizer(template)
-    tokenizer.save_pretrained(folder)
-    random_model(
-        architecture, vocabulary=len(tokenizer), context=context, seed=seed
-    ).save_pretrained(folder)
+    model = random_model(architecture, vocabulary=len(tokenizer), context=context, seed=seed)
+    with quiet_loading():
+        tokenizer.save_pretrained(folder)
+        model.save_pretrained(folder)
 
 
 def byte_tokenizer(template: str | None = CHATML) -> Any:
@@ -86,7 +87,7 @@ def byte_tokenizer(template: str | None = CHATML) -> Any:
 def random_model(
     architecture: Architecture, *, vocabulary: int, context: int = CONTEXT, seed: int = 0
 ) -> Any:
-    """A random model of two layers and some 60,000 weights, in evaluation mode, float32.
+    """A random model of two layers and some 100,000 weights, in evaluation mode, float32.
 
     Args:
         vocabulary: number of tokens; 1 begins a text, 2 ends and pads it.
@@ -110,7 +111,8 @@ def random_model(
         "pad_token_id": 2,
         "initializer_range": 0.1,
     }
-    if architecture not in ("llama", "qwen2", "gpt2"):  # the others do not divide the width by themselves
+    # the others do not divide the width by themselves
+    if architecture not in ("llama", "qwen2", "gpt2"):
         settings["head_dim"] = 8
     if architecture == "gemma2":
         settings["final_logit_softcapping"] = 2.0  # so low that it shows in a tiny model

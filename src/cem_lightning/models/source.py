@@ -44,7 +44,12 @@ def resolve(path: str) -> Path:
 
 def _in_package(path: str) -> Path:
     package, _, name = path.removeprefix(_PACKAGE).partition("/")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if not package.isidentifier():
+        raise UserError(
+            f"model.path: {path} must be package://PACKAGE/FILE, with the package as it is "
+            f"imported; {package!r} is no such name."
+        )
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         wheel = package.replace("_", "-")
         raise UserError(

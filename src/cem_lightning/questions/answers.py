@@ -5,15 +5,13 @@ Knows nothing of the other fields; these are the business of `parsing`.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from typing import Any
 
 from cem_lightning.errors import nearest
+from cem_lightning.questions.columns import letter
 from cem_lightning.questions.row_problems import Problem, clean, shown
 from cem_lightning.questions.wording import LETTERS
-
-_LETTER = re.compile(r"[(\[]?\s*([A-Za-z])\s*[)\].:、]?")
 
 
 def position(
@@ -29,11 +27,11 @@ def position(
         text = clean(value)
         plain = unicodedata.normalize("NFKC", text)
         by_text = text in choices
-        letter = _LETTER.fullmatch(plain)
-        named = LETTERS.index(letter[1].upper()) if letter else -1
+        its = letter(plain)
+        named = -1 if its is None else LETTERS.index(its)
         if digits and plain.isdecimal() and len(plain) < 3:
             named = int(plain)
-        by_letter = letter is not None
+        by_letter = its is not None
         found = [choices.index(text)] if by_text else []
         if 0 <= named < len(choices) and named not in found:
             found.append(named)

@@ -42,6 +42,7 @@ def read_split(config: DatasetsData, split: str, key: str) -> QuestionFile:
 def _table(config: DatasetsData, split: str, key: str) -> Any:
     from datasets import Dataset, load_dataset, load_from_disk
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
+    from huggingface_hub.utils.logging import set_verbosity_error
 
     folder = Path(config.path).expanduser()
     if not folder.exists() and config.path.startswith((".", "/", "~")):
@@ -65,6 +66,8 @@ def _table(config: DatasetsData, split: str, key: str) -> Any:
             hint = nearest(split, saved) or f"; it has {', '.join(saved)}"
             raise UserError(f"data.{key}: {config.path} has no split {split!r}{hint}")
         return saved[split]
+    # it would tell of every retry, and the error below says it once
+    set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         return load_dataset(
             str(folder) if folder.exists() else config.path, config.name, split=split

@@ -18,6 +18,10 @@ SHOWN = 20
 MOST_PROBLEMS = 1000  # of one file; who gave a picture for a text needs no list of its lines
 LINE_LIMIT = 2**24  # characters; five times War and Peace
 
+_COMPRESSED = (".bz2", ".gz", ".tgz", ".xz", ".zip", ".zst")
+_SPREADSHEETS = (".ods", ".xls", ".xlsx")
+_COLUMNAR = (".arrow", ".feather", ".parquet", ".pq")
+
 
 @dataclass(frozen=True)
 class Line:
@@ -60,6 +64,22 @@ def json_rows(path: Path, key: str, problems: list[str]) -> Iterator[tuple[int, 
             return
     if not found and len(problems) == before:
         problems.append(f"{key}: {path} is empty; write one JSON object a line")
+
+
+def other_form(path: Path) -> str | None:
+    """What to do with a file whose ending says that it holds no lines of text; else None."""
+    ending = path.suffix.lower()
+    if ending in _COMPRESSED:
+        return f"{ending} is not read; unpack it"
+    if ending in _SPREADSHEETS:
+        return f"{ending} is not read; save the sheet as CSV in UTF-8"
+    if ending in _COLUMNAR:
+        return (
+            f"{ending} is not read here; write it as JSON lines, for instance by pandas.read_"
+            f"{'parquet' if ending in _COLUMNAR[2:] else 'feather'}(FILE).to_json(NEW, "
+            'orient="records", lines=True, force_ascii=False)'
+        )
+    return None
 
 
 def lines(path: Path, key: str, problems: list[str], form: str) -> Iterator[Line]:
@@ -127,13 +147,27 @@ def _undecodable(text: str, wide: bool) -> str | None:
     return None
 
 
+class _Twice(Exception):
+    """A key that an object has twice."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for at, name in enumerate(names) if name in names[:at]))
+    return found
+
+
 def _object(text: str) -> tuple[dict[str, Any] | None, str]:
     """The JSON object that a line is, or None and why not."""
     try:
-        row = json.loads(text)
+        row = json.loads(text, object_pairs_hook=_unique)
         json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except UnicodeEncodeError:
         return None, "an escape such as \\ud800 that is half a character; remove it"
+    except _Twice as error:
+        return None, f"the key {str(error)!r} stands twice in it; leave one out"
     except (ValueError, RecursionError) as error:  # malformed, or a number beyond all bounds
         where = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         told = str(error).split(":")[0]

@@ -25,6 +25,18 @@ def normalised(text: str) -> str:
     return " ".join(_SEPARATOR.sub(" ", folded).split())
 
 
+def one_width(text: str) -> str:
+    """`text` with full-width and half-width characters as plain ones; all others stay."""
+    if text.isascii():
+        return text
+    return "".join(
+        unicodedata.normalize("NFKC", each)
+        if unicodedata.decomposition(each).startswith(("<wide>", "<narrow>"))
+        else each
+        for each in text
+    )
+
+
 def words(text: str) -> tuple[str, ...]:
     """The words of the normalised text in order; runs of Chinese are segmented by jieba."""
     chunks = normalised(text).split()

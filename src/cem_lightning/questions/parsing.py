@@ -6,24 +6,23 @@ Knows nothing of files; what becomes of a row that cannot be used is the busines
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from cem_lightning.errors import nearest
+from cem_lightning.questions import columns
 from cem_lightning.questions.answers import accepted, position
+from cem_lightning.questions.normalise import one_width
 from cem_lightning.questions.records import Question
 from cem_lightning.questions.row_problems import Problem, Unusable, clean, shown
 from cem_lightning.questions.wording import LETTERS
-
-_MEANT = re.compile("choice|option", re.IGNORECASE)
-_OTHER = ("answer", "question", "id", "subject", "kind", "cluster", "blind")
 
 
 def parse_row(row: dict[str, Any], default_id: str, *, digits: bool = False) -> Question:
     """The question that a row describes.
 
     A row has `question`, `choices` and `answer`. The choices are a list of at least two different
-    texts, such a list as JSON in a string, or the fields `A`, `B`, `C`, ... The answer is the
+    texts, such a list as JSON in a string, or the fields `A`, `B`, `C`, ... (also `a` or `A)`), of
+    which none before the last may be missing. The answer is the
     position of the right one from 0, its letter from A, also as "(B)", "B." or full-width, or its
     text. Without choices the answer is the accepted one of a short-answer question. Optional are
     `id`, `subject` (or `kind`), `cluster` and `blind`. Texts are stripped and brought to NFC.
@@ -37,12 +36,18 @@ def parse_row(row: dict[str, Any], default_id: str, *, digits: bool = False) -> 
     """
     problems: list[Problem] = []
     stem = _stem(row, problems)
-    if _has_choices(row, problems):
-        choices = _choices(row, problems)
+    letters = _letters(row, problems)
+    choices: tuple[str, ...] = ()
+    answer = -1
+    if letters is None:
+        pass  # the reason stands among the problems
+    elif "choices" in row or letters:
+        choices = _choices(row, letters, problems)
         answer = position(row, choices, digits, problems) if choices else -1
     else:
         choices, answer = accepted(row, problems), 0
     texts = _texts(row, problems)
+    problems += [Problem(told) for told in columns.misspelt(row)]
     if problems:
         raise Unusable(problems)
     name = texts.get("id", default_id)
@@ -75,7 +80,7 @@ def _stem(row: dict[str, Any], problems: list[Problem]) -> str:
 def _texts(row: dict[str, Any], problems: list[Problem]) -> dict[str, str]:
     """The optional fields that are there."""
     texts: dict[str, str] = {}
-    for key in ("id", "subject", "kind", "cluster", "blind"):
+    for key in columns.OPTIONAL:
         value = row.get(key)
         if key == "id" and isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
@@ -88,26 +93,43 @@ def _texts(row: dict[str, Any], problems: list[Problem]) -> dict[str, str]:
     return texts
 
 
-def _has_choices(row: dict[str, Any], problems: list[Problem]) -> bool:
-    """Whether a row gives choices in any form; if it seems to under another name, a problem."""
+def _letters(row: dict[str, Any], problems: list[Problem]) -> dict[str, str] | None:
+    """The fields of the choices by letter; None, with the reason, if that is not clear."""
     given = "choices" in row
-    if given and "A" in row and "B" in row:
+    try:
+        letters = columns.lettered(name for name in row if name not in columns.KNOWN)
+    except ValueError as error:
+        if given:  # then single letters may be anything
+            return {}
+        problems.append(Problem(str(error)))
+        return None
+    if given and letters:
         problems.append(Problem("'choices' and 'A', 'B' mean the same; leave one out"))
-    if given or ("A" in row and "B" in row):
-        return True
-    named = [key for key in row if key not in _OTHER]
-    hint = nearest("choices", named)
-    held = next((key for key in named if isinstance(row[key], list) or _MEANT.search(key)), None)
+    if given or letters:
+        return letters
+    others = [name for name in row if name not in columns.KNOWN]
+    hint = nearest("choices", others)
+    held = next((name for name in others if isinstance(row[name], list)), None)
+    held = held or columns.seems_choices(others)
     if hint:
         problems.append(Problem(f"'choices' is missing{hint}"))
     elif held is not None:
-        problems.append(Problem(f"'choices' is missing; if {held!r} holds them, rename it"))
-    return False
+        problems.append(
+            Problem(
+                f"'choices' is missing; if {held!r} holds them, rename it; if it holds one choice, "
+                "call these columns A, B, C, ...; else leave it out"
+            )
+        )
+    else:
+        return letters
+    return None
 
 
-def _choices(row: dict[str, Any], problems: list[Problem]) -> tuple[str, ...]:
+def _choices(
+    row: dict[str, Any], letters: dict[str, str], problems: list[Problem]
+) -> tuple[str, ...]:
     """The choices, or an empty tuple with the reason among the problems."""
-    value = row["choices"] if "choices" in row else _from_letters(row)
+    value = row["choices"] if "choices" in row else _filled([row[key] for key in letters.values()])
     if isinstance(value, str):
         value = _list_in(value)
     if not isinstance(value, list):
@@ -133,7 +155,8 @@ def _choices(row: dict[str, Any], problems: list[Problem]) -> tuple[str, ...]:
         )
     else:
         choices = tuple(clean(each) for each in value)
-        twice = next((each for at, each in enumerate(choices) if each in choices[:at]), None)
+        alike = [one_width(each) for each in choices]
+        twice = next((each for at, each in enumerate(choices) if alike[at] in alike[:at]), None)
         if twice is None:
             return choices
         problems.append(
@@ -145,9 +168,8 @@ def _choices(row: dict[str, Any], problems: list[Problem]) -> tuple[str, ...]:
     return ()
 
 
-def _from_letters(row: dict[str, Any]) -> list[Any]:
-    """The fields A, B, C, ... up to the last that is filled."""
-    cells = [row[letter] for letter in LETTERS if letter in row]
+def _filled(cells: list[Any]) -> list[Any]:
+    """The cells up to the last that is filled."""
     while cells and (cells[-1] is None or cells[-1] == ""):
         cells.pop()
     return cells

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from cem_lightning.errors import UserError
 from cem_lightning.questions.config import (
     DataConfig,
     DatasetsData,
@@ -24,7 +25,7 @@ from cem_lightning.questions.published import read_published
 from cem_lightning.questions.readers import QuestionFile, duplicate_ids, parse_file
 from cem_lightning.questions.records import PoolName, Question
 from cem_lightning.questions.splitting import split
-from cem_lightning.questions.twins import in_both, without_repeats
+from cem_lightning.questions.twins import contradictions, in_both, without_repeats
 from cem_lightning.storage.digests import digest_value
 
 
@@ -37,12 +38,16 @@ class Pools:
         heldout: same domain, other questions; never trained on.
         ood: other domains; never trained on.
         left_out: "place: reason" of each row of a published set that cannot be used.
+        shots: shown with their answers before every question; neither asked nor trained on.
+        unread: by pool, columns of the user's files that take no part in any question.
     """
 
     source: tuple[Question, ...]
     heldout: tuple[Question, ...] = ()
     ood: tuple[Question, ...] = ()
     left_out: tuple[str, ...] = ()
+    shots: tuple[Question, ...] = ()
+    unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def items(self) -> tuple[tuple[PoolName, tuple[Question, ...]], ...]:
         """Name and questions of each pool, in a fixed order."""
@@ -51,9 +56,28 @@ class Pools:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over all questions of all pools, in order."""
-        return digest_value(
-            {name: [question.as_dict() for question in pool] for name, pool in self.items()}
-        )
+        pools = {name: [question.as_dict() for question in pool] for name, pool in self.items()}
+        shots = {"shots": [question.as_dict() for question in self.shots]} if self.shots else {}
+        return digest_value(pools | shots)
+
+    def with_shots(self, count: int, seed: int) -> Pools:
+        """The pools with `count` questions of `source` taken out of it, to be shown as solved.
+
+        They are drawn by the seed, from different clusters as far as there are.
+
+        Raises:
+            UserError: if nothing of the pool would be left.
+        """
+        if count >= len(self.source):
+            raise UserError(
+                f"answering.shots={count} takes the solved examples from the source pool, which "
+                f"has {len(self.source)} questions; give it more, or lower answering.shots."
+            )
+        shuffled = random.Random(f"{seed}:shots").sample(self.source, len(self.source))
+        first = list({each.cluster: each for each in reversed(shuffled)}.values())[::-1]
+        taken = list(dict.fromkeys([*first, *shuffled]))[:count]
+        kept = tuple(each for each in self.source if each not in taken)
+        return replace(self, source=kept, shots=tuple(taken))
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -110,8 +134,8 @@ def read_pools(config: DataConfig, seed: int) -> Pools:
             out; several files are read the same for all.
 
     Raises:
-        UserError: naming every problem of every file: what cannot be read, duplicate ids, and
-            questions of `source` that stand in `heldout` or `ood` as well.
+        UserError: naming every problem of every file: what cannot be read, duplicate ids, the
+            same question with two answers, and questions that stand in two pools.
     """
     if isinstance(config, ElementsData):
         # Their data packages take seconds to import, and readers of files need not have them.
@@ -126,7 +150,10 @@ def read_pools(config: DataConfig, seed: int) -> Pools:
     problems += [each for file in read for each in _nothing_left(file)]
     problems += duplicate_ids(read)
     if own:
-        problems += [*in_both(source, heldout), *in_both(source, ood)]
+        problems += [each for file in read for each in contradictions(file)]
+        problems += in_both(source, heldout, "source")
+        problems += in_both(source, ood, "source")
+        problems += in_both(heldout, ood, "heldout")
     if problems:
         refuse("The questions", problems)
     mined, aside = source.questions, heldout.questions
@@ -134,7 +161,12 @@ def read_pools(config: DataConfig, seed: int) -> Pools:
     if given is None and config.heldout_share:
         mined, aside = split(mined, config.heldout_share, seed)
     left_out = tuple(each for file in read for each in file.left_out)
-    return Pools(mined, aside, ood.questions, left_out)
+    unread = {
+        name: file.unread
+        for name, file in zip(("source", "heldout", "ood"), read, strict=True)
+        if file.unread
+    }
+    return Pools(mined, aside, ood.questions, left_out, unread=unread)
 
 
 def _files(config: JsonlData | PublishedData | DatasetsData) -> list[QuestionFile]:

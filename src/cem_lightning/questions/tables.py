@@ -10,12 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cem_lightning.errors import nearest
+from cem_lightning.questions.columns import KNOWN, letter
 from cem_lightning.questions.lines import MOST_PROBLEMS, lines
-from cem_lightning.questions.wording import LETTERS
 
 SUFFIXES = (".csv", ".tsv")
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-_KNOWN = ("question", "answer", "choices", "id", "subject", "kind", "cluster", "blind")
 
 
 class _Unreadable(Exception):
@@ -122,7 +121,7 @@ def _told(error: str, line: int) -> str:
 def _delimiter(header: str) -> str:
     def known(delimiter: str) -> tuple[int, int]:
         names = _split(header, delimiter)
-        return sum(name in _KNOWN or name in LETTERS for name in names if name), len(names)
+        return sum(name in KNOWN or letter(name) is not None for name in names), len(names)
 
     return max(_DELIMITERS, key=known)
 
@@ -136,9 +135,9 @@ def _split(header: str, delimiter: str) -> list[str]:
 
 def _name(cell: str) -> str:
     name = cell.strip()
-    if len(name) == 1 and name.upper() in LETTERS:
-        return name.upper()
-    return name.casefold() if name.casefold() in _KNOWN else name
+    if (named := letter(name)) is not None:
+        return named
+    return name.casefold() if name.casefold() in KNOWN else name
 
 
 def _header_problem(header: list[str], delimiter: str, required: Sequence[str]) -> str | None:
@@ -148,7 +147,7 @@ def _header_problem(header: list[str], delimiter: str, required: Sequence[str]) 
         twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
         return None if twice is None else f"two columns are called {twice!r}; rename one"
     shown = ", ".join(repr(name) for name in names[:12])
-    hint = nearest(missing[0], [name for name in names if name not in _KNOWN])
+    hint = nearest(missing[0], [name for name in names if name not in KNOWN])
     return (
         f"no column {' and none '.join(map(repr, missing))}{hint or ';'} the header, cut at "
         f"{_DELIMITERS[delimiter]}, holds {shown}; separate the columns by comma, semicolon or "

@@ -27,8 +27,8 @@ def forms(question: Question) -> tuple[tuple[str, ...], ...]:
     return (stem, "answer", normalised(question.gold)), (stem, "choices", *choices)
 
 
-def in_both(source: QuestionFile, other: QuestionFile) -> list[str]:
-    """One problem for each question of `other` that is one of `source`."""
+def in_both(source: QuestionFile, other: QuestionFile, name: str) -> list[str]:
+    """One problem for each question of `other` that is one of `source`, the pool of that name."""
     if not other.questions:
         return []
     seen: dict[tuple[str, ...], str] = {}
@@ -40,8 +40,28 @@ def in_both(source: QuestionFile, other: QuestionFile) -> list[str]:
         twin = next((seen[form] for form in forms(question) if form in seen), None)
         if twin is not None:
             problems.append(
-                f"{place}: the same question stands in the source pool, {twin}; "
+                f"{place}: the same question stands in the {name} pool, {twin}; "
                 "remove it from one of the two"
+            )
+    return problems
+
+
+def contradictions(file: QuestionFile) -> list[str]:
+    """One problem for each question that came before with the same choices and another answer.
+
+    Stem and choices are compared to the letter, or else "Mg" and "mg" would contradict each other.
+    """
+    seen: dict[tuple[str, ...], tuple[str, str]] = {}
+    problems = []
+    for question, place in zip(file.questions, file.places, strict=True):
+        if question.short:
+            continue
+        form = (question.question, *sorted(question.choices))
+        gold, first = seen.setdefault(form, (question.gold, place))
+        if gold != question.gold:
+            problems.append(
+                f"{place}: the same question with the same choices has another answer in {first}; "
+                "remove the wrong one"
             )
     return problems
 
@@ -66,6 +86,7 @@ def without_repeats(files: Sequence[QuestionFile]) -> list[QuestionFile]:
                 tuple(place for _, place in kept),
                 file.problems,
                 tuple(left_out),
+                file.unread,
             )
         )
     return found

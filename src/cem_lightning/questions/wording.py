@@ -16,7 +16,7 @@ Method = Literal["cloze", "letters", "extract"]
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # a letter alone, not the first word of "The answer is a mystery"
-_EXTRACTED = re.compile(r"the answer is\s*:?\s*[\(\[]?([A-Z])(?=[)\].,:;\n]|\s*$)", re.IGNORECASE)
+EXTRACTED = re.compile(r"the answer is\s*:?\s*[\(\[]?([A-Z])(?=[)\].,:;\n]|\s*$)", re.IGNORECASE)
 _BLANK = re.compile(r"_{2,}")
 _SHORT = "Answer in a few words."
 
@@ -90,9 +90,13 @@ class Wording:
         )
         return f"The answer is {LETTERS[index]}. {choice}. The complete answer is that: {complete}"
 
+    def solved(self, questions: Sequence[Question]) -> list[tuple[str, str]]:
+        """Prompt and right response of each question, to be shown before others."""
+        return [(self.prompt(each), self.response(each, each.answer)) for each in questions]
+
     def parse(self, question: Question, text: str) -> int | None:
         """The position of the choice that a generated text names, or None if it names none."""
-        found = _EXTRACTED.search(text)
+        found = EXTRACTED.search(text)
         if found is None:
             return None
         index = LETTERS.index(found.group(1).upper())

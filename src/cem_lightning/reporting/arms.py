@@ -13,6 +13,12 @@ from cem_lightning.reporting.run_folder import POOLS, AnswerRow, RunRecord
 
 UNTRAINED = "untrained"
 _ORDER = ("cem", "cpt_only", "cit_only", "sequential", "random_passages")  # as tables show them
+_SAME_BY = {
+    "wording": "with the same `answering`",
+    "tokenizer": "of the same `model`",
+    "shots": "with the same `answering.shots`",
+    "scorer": "of the same version of cem_lightning: give the older run's command again",
+}
 Arm = Mapping[int, RunRecord]  # the records of one arm by seed
 
 
@@ -86,6 +92,28 @@ def check_pools(runs: Sequence[RunRecord]) -> list[str]:
                 )
     present = dict.fromkeys(pool for run in runs for pool in run.pools)
     return [pool for pool in POOLS if pool in present] + [p for p in present if p not in POOLS]
+
+
+def check_asked(runs: Sequence[RunRecord]) -> None:
+    """All runs must have been asked in the same wording, with the same tokenizer and scorer.
+
+    Records of before these were kept pass.
+
+    Raises:
+        UserError: they were not.
+    """
+    first: dict[str, tuple[RunRecord, Any]] = {}
+    for run in runs:
+        for current in run.rounds:
+            for key, value in current.get("asked", {}).items():
+                other, theirs = first.setdefault(key, (run, value))
+                if theirs != value:
+                    raise UserError(
+                        f"runs: the {key} of {other.name!r} ({other.arm}, seed {other.seed}) is "
+                        f"{theirs!r} and that of {run.name!r} ({run.arm}, seed {run.seed}) "
+                        f"{value!r}, so their scores measure different things. Compare runs "
+                        f"{_SAME_BY[key]}."
+                    )
 
 
 class Clusters:

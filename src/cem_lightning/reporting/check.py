@@ -20,15 +20,17 @@ from cem_lightning.reporting.findings import (
     RecipeFindings,
     Spread,
 )
+from cem_lightning.reporting.printable import printable_record
 from cem_lightning.reporting.tables import make_console
 
 _KINDS = 5  # named of a pool's kinds
+_UNREAD = 12  # named of the columns that are not read
 _LEAKS = 5  # named of the documents that leak
 
 
 def print_findings(findings: Findings, console: Console | None = None) -> None:
     """Print everything that was found, problems last."""
-    (console or make_console()).print(_everything(findings))
+    (console or make_console()).print(_everything(printable_record(findings)))
 
 
 def _everything(findings: Findings) -> RenderableType:
@@ -86,6 +88,10 @@ def _pool_lines(findings: Findings) -> Iterator[str]:
     for pool in findings.pools:
         if len(pool.kinds) > 1 or "" not in pool.kinds:
             yield f"{pool.name}: {_most(pool.kinds, 'of no kind')}"
+        if pool.unread:
+            more = len(pool.unread) - _UNREAD
+            named = ", ".join(pool.unread[:_UNREAD]) + (f" and {more} others" if more > 0 else "")
+            yield f"{pool.name}: columns not read: {named}"
     if findings.left_out:
         total = sum(findings.left_out.values())
         yield f"left out: {amount(total, 'rows')}: {_most(findings.left_out, '')}"

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cem_lightning.errors import UserError
-from cem_lightning.reporting.arms import Clusters, check_pools, label_arms
+from cem_lightning.reporting.arms import Clusters, check_asked, check_pools, label_arms
 from cem_lightning.reporting.contrasts import (
     MAIN_ARM,
     Ceiling,
@@ -29,7 +29,14 @@ from cem_lightning.reporting.contrasts import (
     notes,
     untrained_rows,
 )
-from cem_lightning.reporting.figures import NONE, amount, percent_with_interval, points
+from cem_lightning.reporting.figures import (
+    NONE,
+    amount,
+    detectable,
+    p_value,
+    percent_with_interval,
+    points,
+)
 from cem_lightning.reporting.run_folder import RunRecord
 from cem_lightning.reporting.tables import make_console
 from cem_lightning.storage.atomic import write_json, write_text
@@ -38,7 +45,10 @@ METHOD = (
     "Seeds are pooled. [a, b] is a 95% interval: of an accuracy Wilson's at the effective sample "
     "size of its clusters, of a difference the percentiles of 10,000 resamples of whole clusters, "
     "paired by seed and question. Intervals speak of other questions of this sort; chance in "
-    "training enters only through the seeds. Nothing is corrected for the number of comparisons."
+    "training enters only through the seeds. Could show: the smallest true difference found at 80% "
+    "power, two-sided at 5%, 2.8 clustered standard errors. p: exact McNemar, which takes answers "
+    "as independent; Holm: the same adjusted for the arms compared on the pool. The intervals are "
+    "corrected for nothing."
 )
 
 
@@ -69,11 +79,13 @@ def compare(runs: Sequence[RunRecord]) -> Comparison:
     """Compare finished runs.
 
     Raises:
-        UserError: no runs, the same run twice, or runs of a seed that were asked other questions.
+        UserError: no runs, the same run twice, runs of a seed that were asked other questions, or
+            runs asked otherwise.
     """
     if not runs:
         raise UserError("runs: there is nothing to compare; name the folders of finished runs.")
     arms = label_arms(runs)
+    check_asked(runs)
     pools = check_pools(runs)
     clusters = Clusters(runs)
     rows: list[Row] = []
@@ -120,6 +132,11 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     values = asdict(comparison)
     for entry in (*values["rows"], *values["contrasts"]):
         entry["by_seed"] = {str(seed): each for seed, each in entry["by_seed"].items()}
+    for row, entry in zip(comparison.rows, values["rows"], strict=True):
+        if row.gain is not None:
+            entry["gain"]["could_have_shown"] = row.gain.detectable
+    for each, entry in zip(comparison.contrasts, values["contrasts"], strict=True):
+        entry["difference"]["could_have_shown"] = each.difference.detectable
     return values | {"method": METHOD}
 
 
@@ -133,6 +150,8 @@ def comparison_tables(comparison: Comparison) -> RenderableType:
     parts.append(Text(heading, "bold"))
     if comparison.contrasts:
         parts.append(_differences(comparison))
+        if any(each.best_single for each in comparison.contrasts):
+            parts.append(Text("* the best single arm", "dim"))
     else:
         parts.append(Text(f"There is no other trained arm beside {MAIN_ARM} on the same seeds."))
     parts += [Text(f"\nNote: {note}", "yellow") for note in comparison.notes]
@@ -142,7 +161,7 @@ def comparison_tables(comparison: Comparison) -> RenderableType:
 def _accuracies(comparison: Comparison, pool: str) -> Table:
     table = _table()
     table.add_column("arm", overflow="fold", max_width=30)
-    for heading in ("round", "n", "accuracy", "blind", "minus untrained", "tokens"):
+    for heading in ("round", "n", "accuracy", "blind", "minus untrained", "could\nshow", "tokens"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in comparison.rows:
         if row.pool == pool:
@@ -153,13 +172,14 @@ def _accuracies(comparison: Comparison, pool: str) -> Table:
                 percent_with_interval(row.accuracy, row.ci95),
                 percent_with_interval(row.blind_accuracy, row.blind_ci95),
                 points(row.gain),
+                detectable(row.gain),
                 amount(row.tokens) if row.tokens else NONE,
             )
     for ceiling in comparison.ceilings:
         if ceiling.pool == pool:
             share = percent_with_interval(ceiling.accuracy, ceiling.ci95)
             table.add_row(
-                Text("open book", "italic"), NONE, str(ceiling.n), share, NONE, NONE, NONE
+                Text("open book", "italic"), NONE, str(ceiling.n), share, NONE, NONE, NONE, NONE
             )
     return table
 
@@ -167,17 +187,23 @@ def _accuracies(comparison: Comparison, pool: str) -> Table:
 def _differences(comparison: Comparison) -> Table:
     table = _table()
     table.add_column("difference", overflow="fold", max_width=44)
-    for heading in ("pool", "round", "n", "clusters", "points", ""):
-        table.add_column(heading, justify="left" if heading in ("pool", "") else "right")
+    table.add_column("pool")
+    for heading in ("round", "n", "clus-\nters", "points", "could\nshow", "p", "Holm"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for each in comparison.contrasts:
         table.add_row(
-            Text(f"{each.arm} − {each.other}", "bold" if each.best_single else ""),
+            Text(
+                f"{each.arm} − {each.other}{' *' if each.best_single else ''}",
+                "bold" if each.best_single else "",
+            ),
             each.pool,
             str(each.round),
             str(each.difference.n),
             str(each.difference.clusters),
             Text(points(each.difference), "bold" if each.best_single else ""),
-            "best single" if each.best_single else "",
+            detectable(each.difference),
+            p_value(each.mcnemar_p),
+            p_value(each.holm_p),
         )
     return table
 

@@ -7,11 +7,13 @@ of `compare`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cem_lightning.answering.statistics import (
     Difference,
     clustered_wilson_interval,
+    holm,
+    mcnemar,
     paired_cluster_bootstrap,
     wilson_interval,
 )
@@ -57,6 +59,10 @@ class Contrast:
         round: compared after this round, the last that both have reached.
         best_single: the other one is the better of CPT alone and CIT alone on held-out questions.
         by_seed: each seed's difference.
+        mended: answers that this arm got right and the other one did not.
+        lost: the reverse.
+        mcnemar_p: exact, of these two; it takes the answers as independent.
+        holm_p: the same adjusted for the number of arms that this one is compared with on the pool.
     """
 
     arm: str
@@ -67,6 +73,10 @@ class Contrast:
     difference: Difference
     best_single: bool
     by_seed: dict[int, float]
+    mended: int
+    lost: int
+    mcnemar_p: float
+    holm_p: float
 
 
 @dataclass(frozen=True)
@@ -168,13 +178,17 @@ def contrasts(
             if number:
                 others[other] = (number, seeds)
     best = _best_single(arms, others)
-    found = []
+    found: list[Contrast] = []
     for pool in pools:
+        of_pool = []
         for other, (number, seeds) in others.items():
             pairs = _pairs(arms[other], number, ours, number, pool)
             if not pairs:
                 continue
-            found.append(
+            flows = [(first.right, second.right) for _, first, second in pairs]
+            mended, lost = flows.count((False, True)), flows.count((True, False))
+            p = mcnemar(mended, lost)
+            of_pool.append(
                 Contrast(
                     arm,
                     other,
@@ -184,8 +198,14 @@ def contrasts(
                     _difference(pairs, clusters),
                     best_single=other == best,
                     by_seed=_mean_by_seed(pairs),
+                    mended=mended,
+                    lost=lost,
+                    mcnemar_p=p,
+                    holm_p=p,
                 )
             )
+        adjusted = holm([each.mcnemar_p for each in of_pool])
+        found += [replace(each, holm_p=p) for each, p in zip(of_pool, adjusted, strict=True)]
     return found
 
 

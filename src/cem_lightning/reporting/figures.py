@@ -44,6 +44,20 @@ def points(difference: Difference | None) -> str:
     return f"{mean} [{signed(difference.low * 100)}, {signed(difference.high * 100)}]"
 
 
+def detectable(difference: Difference | None) -> str:
+    """The smallest gain that the questions could have shown, in percentage points."""
+    if difference is None or difference.detectable is None:
+        return NONE
+    return signed(difference.detectable * 100)
+
+
+def p_value(p: float | None) -> str:
+    """A p-value with three digits: "0.012", "<0.001"."""
+    if p is None:
+        return NONE
+    return "<0.001" if p < 0.0005 else f"{p:.3f}"
+
+
 def amount(number: float, unit: str = "") -> str:
     """A count with its unit: "22,016 tokens"."""
     return f"{number:,.0f} {unit}".rstrip()

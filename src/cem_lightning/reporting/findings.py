@@ -65,7 +65,7 @@ class PoolFindings:
         tokens: of the prompt and its longest response.
         too_long: questions that exceed the model's context.
         repeated: questions that repeat an earlier one of the pool.
-        twins: for other pools, questions of this pool that stand there as well.
+        unread: columns of its file that take no part in any question.
         chance: accuracy of guessing; None if every question is a short-answer question.
     """
 
@@ -77,7 +77,7 @@ class PoolFindings:
     tokens: Spread
     too_long: int
     repeated: int
-    twins: Mapping[str, int]
+    unread: tuple[str, ...]
     cues: tuple[Cue, ...]
     chance: float | None
 
@@ -125,7 +125,7 @@ class Cost:
         stored: how many rounds are in the store already.
     """
 
-    work: Literal["asking", "open book", "training"]
+    work: Literal["asking", "open book", "noise floor", "training"]
     rounds: int
     tokens: float
     seconds: float

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cem_lightning.answering import ledger
 from cem_lightning.answering.statistics import (
     Difference,
     clustered_wilson_interval,
+    mcnemar,
     paired_cluster_bootstrap,
     wilson_interval,
 )
@@ -51,6 +53,46 @@ class Flow:
     @property
     def n(self) -> int:
         return self.kept + self.mended + self.lost + self.missing
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pool from one round to a later one, with the exact p-value of McNemar's test."""
+
+    before: int
+    now: int
+    pool: str
+    mended: int
+    lost: int
+    mcnemar_p: float
+    gain: Difference
+
+
+def steps(record: RunRecord) -> list[Step]:
+    """Every round against the one before, by pool, and the last against the first."""
+    last = record.last_round
+    pairs = [(each - 1, each) for each in range(1, last + 1)]
+    if last > 1:
+        pairs.append((0, last))
+    found = []
+    for before, now in pairs:
+        for pool in record.pools:
+            first, second = record.answered(before, pool), record.answered(now, pool)
+            rows = [(first[each], second[each]) for each in first if each in second]
+            gain = _gain(rows)
+            if gain is not None:
+                flows = [(one.right, other.right) for one, other in rows]
+                mended, lost = flows.count((False, True)), flows.count((True, False))
+                found.append(Step(before, now, pool, mended, lost, mcnemar(mended, lost), gain))
+    return found
+
+
+def ledger_counts(record: RunRecord, round_: int, pool: str) -> dict[ledger.State, int]:
+    """How many questions of a pool are in each state after a round."""
+    by_round = [record.answered(each, pool) for each in range(round_ + 1)]
+    return ledger.count(
+        ledger.state([rows[question].right for rows in by_round]) for question in by_round[0]
+    )
 
 
 def gain_since_start(record: RunRecord, round_: int, pool: str) -> Difference | None:

@@ -31,9 +31,12 @@ from cem_lightning.reporting.gains import (
     flow,
     gain_per_million_tokens,
     gain_since_start,
+    ledger_counts,
     open_book,
     slices,
+    steps,
 )
+from cem_lightning.reporting.kinds import format_gaps, kind_rows, quarantine_note
 from cem_lightning.reporting.run_folder import MistakeStory, RunRecord
 from cem_lightning.storage.atomic import write_text
 
@@ -74,10 +77,15 @@ def report_page(record: RunRecord) -> str:
         },
         ceilings={pool: open_book(record, pool) for pool in pools},
         flows={(number, pool): flow(record, number, pool) for number in trained for pool in pools},
+        steps=steps(record),
+        ledgers={pool: ledger_counts(record, record.last_round, pool) for pool in pools},
         slices=[slices(record, each["round"]) for each in record.rounds] if trained else [],
         kinds={pool: changes_by_kind(record, pool) for pool in pools} if trained else {},
         largest=max(sum(each["tokens"].values()) for each in record.rounds),
         losses=_losses(record),
+        mistake_kinds=kind_rows(record),
+        format_gaps=format_gaps(record),
+        quarantine_note=quarantine_note(record),
         stories=chosen_stories(record),
         config=_flatten(record.config),
         KINDS=KINDS,
@@ -276,6 +284,16 @@ def _render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = ("percent", "percent_with_interval", "points", "signed", "amount", "duration", "memory")
+    names = (
+        "percent",
+        "percent_with_interval",
+        "points",
+        "detectable",
+        "p_value",
+        "signed",
+        "amount",
+        "duration",
+        "memory",
+    )
     environment.filters |= {name: getattr(figures, name) for name in names}
     return environment.get_template(template).render(**values)

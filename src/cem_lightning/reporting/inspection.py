@@ -12,6 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from cem_lightning.reporting.figures import amount
+from cem_lightning.reporting.printable import printable
 from cem_lightning.reporting.tables import make_console
 
 _SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -232,10 +233,8 @@ def _visible(text: str) -> Iterator[str]:
             yield "↵"
         elif each == "\t":
             yield "⇥"
-        elif each.isprintable():
-            yield each
         else:
-            yield f"\\u{ord(each):04x}"
+            yield printable(each)
 
 
 def _ids(pieces: Iterable[Piece]) -> Text:

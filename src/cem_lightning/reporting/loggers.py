@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from textwrap import shorten
 from typing import Any
 
 from cem_lightning.errors import UserError
@@ -91,7 +93,8 @@ def mlflow_sink(config: MLflowLogger, identity: RunIdentity) -> LightningSink:
     }
     try:
         client = MlflowClient(config.tracking_uri)
-        experiment = client.get_experiment_by_name(identity.name)
+        with _one_short_try():
+            experiment = client.get_experiment_by_name(identity.name)
         earlier = experiment and client.search_runs(
             [experiment.experiment_id], f"tags.evolution = '{identity.id}'"
         )
@@ -110,9 +113,24 @@ def mlflow_sink(config: MLflowLogger, identity: RunIdentity) -> LightningSink:
         )
     except (MlflowException, OSError) as error:
         raise UserError(
-            f"logger.tracking_uri: MLflow cannot use {config.tracking_uri} ({error}). Give a "
+            f"logger.tracking_uri: MLflow cannot use {config.tracking_uri} "
+            f"({shorten(str(error), 300, placeholder=' ...')}). Give a "
             "folder or the address of a server that runs, or take logger=csv."
         ) from None
+
+
+@contextmanager
+def _one_short_try() -> Iterator[None]:
+    """Whether a server answers at all is soon told; later on MLflow waits for it as it likes."""
+    hasty = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    before = dict(os.environ)
+    os.environ.update(hasty)
+    try:
+        yield
+    finally:
+        for name in hasty:
+            os.environ.pop(name)
+            os.environ.update({name: before[name]} if name in before else {})
 
 
 def _not_installed(extra: str) -> UserError:

@@ -15,9 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from cem_lightning.errors import UserError
-from cem_lightning.storage.atomic import write_bytes, write_json, write_jsonl, write_text
+from cem_lightning.storage.atomic import (
+    read_jsonl,
+    write_bytes,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 
 FINISHED = "metrics.json"  # written last
+QUARANTINE = "quarantine.jsonl"  # only if there are any
 POOLS = ("heldout", "source", "ood")  # in the order of what a reader asks first
 
 
@@ -39,6 +46,12 @@ class AnswerRow:
         slice: which round's slice of the source pool the question belongs to; 0 outside of it.
         text: what the model wrote, where it was asked to write; else "".
         f1: words shared with the accepted answer of a short-answer question, 0 to 1; else None.
+        entropy: of the choices' probabilities, in nats; None where no two choices were scored.
+        margin: the best probability minus the second best, 0 to 1; None as before.
+        agreement: share of the cyclic orders of the choices that took the prediction, 0 to 1;
+            None if there is no prediction, or one order was asked.
+        state: what became of the question until then: "known", "learned", "forgotten", "relearned"
+            or "never_learned"; "" in records of before it was followed.
     """
 
     round: int
@@ -54,6 +67,10 @@ class AnswerRow:
     slice: int = 0
     text: str = ""
     f1: float | None = None
+    entropy: float | None = None
+    margin: float | None = None
+    agreement: float | None = None
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,12 +94,14 @@ class MistakeStory:
         question: the stem as it was asked.
         choices: of a short-answer question the accepted answer alone.
         gold: position of the right choice.
-        label: "wrong" or "ambiguous".
+        label: "wrong", "ambiguous" or "format".
         answer_before: position of the choice taken before that round's training; None if none.
         answer_after: the same after it.
         said_before: the text the model wrote before that training, or else the choice it took;
             "" if it said nothing.
         said_after: the same after it.
+        triage_class: what kind of mistake it is; "" in records of before they were told apart.
+        route: what training made of it; "" as before.
     """
 
     id: str
@@ -96,6 +115,8 @@ class MistakeStory:
     answer_after: int | None
     said_before: str
     said_after: str
+    triage_class: str = ""
+    route: str = ""
 
     @property
     def short(self) -> bool:
@@ -116,6 +137,7 @@ class RunRecord:
         answers: every round's answer to every question, in a stable order.
         stories: what became of the collected mistakes.
         curves: rows of the training log with "round", "step" and numbers; no empty values.
+        quarantine: questions that a person is to look at, with what each test took.
     """
 
     name: str
@@ -126,6 +148,7 @@ class RunRecord:
     answers: tuple[AnswerRow, ...]
     stories: tuple[MistakeStory, ...]
     curves: list[dict[str, Any]]
+    quarantine: tuple[dict[str, Any], ...] = ()
 
     @property
     def rounds(self) -> list[dict[str, Any]]:
@@ -159,10 +182,14 @@ class RunRecord:
         return sum(sum(each["tokens"].values()) for each in self.rounds[: round_ + 1])
 
     def write(self, folder: Path) -> None:
-        """Write the four files; ``metrics.json`` comes last and marks the run as finished."""
+        """Write the files; ``metrics.json`` comes last and marks the run as finished."""
         write_bytes(folder / "answers.parquet", _answers_to_parquet(self.answers))
         write_jsonl(folder / "mistakes.jsonl", (asdict(story) for story in self.stories))
         write_text(folder / "curves.csv", _curves_to_csv(self.curves))
+        if self.quarantine:
+            write_jsonl(folder / QUARANTINE, self.quarantine)
+        else:
+            (folder / QUARANTINE).unlink(missing_ok=True)
         identity = {"name": self.name, "arm": self.arm, "seed": self.seed}
         write_json(folder / FINISHED, self.metrics | identity | {"config": self.config})
 
@@ -178,6 +205,7 @@ class RunRecord:
             config = metrics.pop("config")
             _check(metrics)
             lines = (folder / "mistakes.jsonl").read_text(encoding="utf-8").split("\n")
+            held = folder / QUARANTINE
             return cls(
                 name=metrics["name"],
                 arm=metrics["arm"],
@@ -187,11 +215,11 @@ class RunRecord:
                 answers=_answers_from_parquet((folder / "answers.parquet").read_bytes()),
                 stories=tuple(_story(json.loads(line)) for line in lines if line),
                 curves=_curves_from_csv((folder / "curves.csv").read_text(encoding="utf-8")),
+                quarantine=tuple(read_jsonl(held)) if held.is_file() else (),
             )
         except (OSError, LookupError, ValueError, TypeError, AttributeError) as error:
-            reason = (
-                f"{error}" if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-            )
+            said = " ".join(str(error).split())  # some readers need several lines
+            reason = said if isinstance(error, OSError) else f"{type(error).__name__}: {said}"
             raise UserError(
                 f"{folder} is not the folder of a finished run ({reason}). Give a folder in which "
                 "a run has ended, or give the run's command again to finish it."

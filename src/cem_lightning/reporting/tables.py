@@ -6,6 +6,8 @@ Plain text where there is no terminal; the page for a browser is made by `html`.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -16,8 +18,10 @@ from cem_lightning.corpus.config import KINDS
 from cem_lightning.reporting.figures import (
     NONE,
     amount,
+    detectable,
     duration,
     memory,
+    p_value,
     percent,
     percent_with_interval,
     points,
@@ -26,9 +30,12 @@ from cem_lightning.reporting.figures import (
 from cem_lightning.reporting.gains import (
     gain_per_million_tokens,
     gain_since_start,
+    ledger_counts,
     open_book,
     slices,
+    steps,
 )
+from cem_lightning.reporting.kinds import kind_tables
 from cem_lightning.reporting.run_folder import RunRecord
 
 _WIDTH = 100  # of text that goes into a file
@@ -52,9 +59,13 @@ def run_tables(record: RunRecord) -> RenderableType:
         Text(
             "[a, b] is a 95% interval: Wilson's for an accuracy, a bootstrap paired by question\n"
             "and clustered for a gain. Blind: subject masked. Gains in points since round 0, also\n"
-            "per million training tokens. Mended and lost since the round before.",
+            "per million training tokens. Could show: the smallest true gain found at 80% power.",
             "dim",
         ),
+    ]
+    if record.last_round:
+        parts += _changed(record)
+    parts += [
         Text("\nWhat each round learned from, trained on (tokens by kind) and took\n", "bold"),
         _work(record),
     ]
@@ -62,11 +73,13 @@ def run_tables(record: RunRecord) -> RenderableType:
         parts.append(
             Text("* some stages reused from an earlier run, counted as long as they took", "dim")
         )
+    parts += kind_tables(record)
     if any(row.slice for row in record.answers) and record.last_round:
         parts += [
             Text("\nSource pool by the round that mined it; a later fall is forgetting\n", "bold"),
             _slices(record),
         ]
+        parts += [Text(line, "dim") for line in _transfer(record)]
     if record.has_short_answers:
         parts += [
             Text("\nShort answers: F1 / share that hold the accepted answer at all\n", "bold"),
@@ -82,7 +95,7 @@ def _scores(record: RunRecord) -> Table:
     table = _table()
     table.add_column("round · pool", no_wrap=True)
     for heading in (
-        "n", "accuracy", "blind", "gain", "per M\ntokens", "mended\n/lost", "unpars.\n/long"
+        "n", "accuracy", "blind", "gain", "could\nshow", "per M\ntokens", "unpars.\n/long"
     ):  # fmt: skip
         table.add_column(heading, justify="right", no_wrap=True)
     for current in record.rounds:
@@ -90,14 +103,15 @@ def _scores(record: RunRecord) -> Table:
         for position, pool in enumerate(record.pools):
             scores = current["pools"][pool]
             rate = gain_per_million_tokens(record, number, pool)
+            gain = gain_since_start(record, number, pool) if number else None
             table.add_row(
                 f"{number} · {pool}" if position == 0 else f"    {pool}",
                 str(scores["n"]),
                 percent_with_interval(scores["accuracy"], scores.get("ci95")),
                 percent_with_interval(scores["blind_accuracy"], scores.get("blind_ci95")),
-                points(gain_since_start(record, number, pool)) if number else NONE,
+                points(gain),
+                detectable(gain),
                 signed(rate, 0) if rate is not None else NONE,
-                f"{scores['mended']}/{scores['lost']}" if number else NONE,
                 f"{scores['unparsable']}/{scores['too_long']}",
                 end_section=position == len(record.pools) - 1,
             )
@@ -106,6 +120,85 @@ def _scores(record: RunRecord) -> Table:
             share = percent_with_interval(ceiling.accuracy, ceiling.ci95)
             table.add_row(f"    {ceiling.name}", str(ceiling.n), share, end_section=True)
     return table
+
+
+def _changed(record: RunRecord) -> list[RenderableType]:
+    """The verdicts, what was mended and lost, and what became of the questions."""
+    parts: list[RenderableType] = []
+    for current in record.rounds:
+        if "verdict" in current:
+            parts.append(_verdict(current))
+    if "noise" in record.metrics:
+        parts.append(Text(_noise(record.metrics["noise"]), "dim"))
+    table = _table()
+    table.add_column("rounds · pool", no_wrap=True)
+    for heading in ("n", "mended", "lost", "gain", "could\nshow", "McNemar\np"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in steps(record):
+        table.add_row(
+            f"{each.before} → {each.now} · {each.pool}",
+            *map(str, (each.gain.n, each.mended, each.lost)),
+            points(each.gain),
+            detectable(each.gain),
+            p_value(each.mcnemar_p),
+            end_section=each.pool == record.pools[-1],
+        )
+    became = _table()
+    became.add_column("pool")
+    counts = {pool: ledger_counts(record, record.last_round, pool) for pool in record.pools}
+    for heading in next(iter(counts.values())):
+        became.add_column(heading.replace("_", " "), justify="right", no_wrap=True)
+    for pool, each_state in counts.items():
+        became.add_row(pool, *map(str, each_state.values()))
+    return [
+        *parts,
+        Text(
+            "\nWhat changed: wrong before and right now (mended), and the reverse (lost)\n", "bold"
+        ),
+        table,
+        Text(f"\nWhat became of the questions until round {record.last_round}\n", "bold"),
+        became,
+    ]
+
+
+def _verdict(current: Mapping[str, Any]) -> Text:
+    verdict = current["verdict"]
+    colour = {"ACCEPT": "green", "REJECT": "red"}.get(verdict["decision"], "yellow")
+    dropped = "" if verdict["kept"] else " Its model was not carried on."
+    return Text.assemble(
+        f"\nRound {current['round']} against round {verdict['against']}: ",
+        (verdict["decision"], f"bold {colour}"),
+        f". {verdict['reason']}{dropped}",
+    )
+
+
+def _noise(noise: Mapping[str, Any]) -> str:
+    ways = {"batching": "in other batches", "order": "with the choices reversed"}
+    flips = [
+        f"{percent(noise[way]['flips'])} of {noise[way]['n']} {words}"
+        for way, words in ways.items()
+        if noise.get(way)
+    ]
+    return (
+        f"\nNoise floor {noise['floor'] * 100:.1f} points: without training the prediction moved "
+        f"for {', '.join(flips)}."
+    )
+
+
+def _transfer(record: RunRecord) -> Iterator[str]:
+    """Transfer and forgetting in a line each, in points."""
+    found = record.metrics.get("transfer", {})
+    reasons = {each["reason"] for each in found.values()}
+    if len(reasons) == 1 and "" not in reasons:
+        yield f"Transfer and forgetting are not defined: {reasons.pop()}."
+        return
+    for name, each in found.items():
+        if each["value"] is not None:
+            slices_ = "1 slice" if each["slices"] == 1 else f"{each['slices']} slices"
+            yield (
+                f"{name.replace('_', ' ').capitalize()} {signed(each['value'] * 100)} points "
+                f"(n = {each['n']}, {slices_})"
+            )
 
 
 def _work(record: RunRecord) -> Table:

@@ -17,6 +17,7 @@ from rich.tree import Tree
 
 from cem_lightning.questions.records import Question
 from cem_lightning.reporting.figures import NONE, percent
+from cem_lightning.reporting.printable import printable_record
 from cem_lightning.reporting.tables import make_console
 
 _COLOURS = {"right": "green", "wrong": "red"}
@@ -90,7 +91,9 @@ class TracedRound:
         mined: the round looked for mistakes in its answer.
         label: of the mistake; "" if it was none.
         points: knowledge points that were searched for.
-        route: what triage decided; "" if it was no mistake.
+        kind: of mistake, as triage tells it; "" if it was none.
+        route: what triage decided; "" as before.
+        opened: what it said with passages in the prompt, and the outcome; "" if not asked so.
         stating: passages of the round's training set that state the answer, with how often each
             was read; only of questions that are never trained on.
     """
@@ -100,7 +103,9 @@ class TracedRound:
     label: str
     confidence: float
     points: tuple[str, ...]
+    kind: str
     route: str
+    opened: str
     passages: tuple[TracedPassage, ...]
     dropped: tuple[TracedDrop, ...]
     examples: tuple[TracedExample, ...]
@@ -125,7 +130,7 @@ class Trace:
 
 def print_trace(trace: Trace, console: Console | None = None) -> None:
     """Print the question, its answers, and what every round made of it."""
-    (console or make_console()).print(Group(*_everything(trace)))
+    (console or make_console()).print(Group(*_everything(printable_record(trace))))
 
 
 def _everything(trace: Trace) -> Iterator[RenderableType]:
@@ -194,7 +199,9 @@ def _round(trace: Trace, current: TracedRound) -> Tree:
             branch = tree.add(Text(f"{len(current.dropped)} left out"))
             for each in current.dropped:
                 branch.add(Text(f"{each.document}: {_words(each.reason)}, {each.detail}"))
-        tree.add(Text(f"triage: {_words(current.route)}"))
+        verdict = tree.add(Text(f"triage: {_words(current.kind)}, so {_words(current.route)}"))
+        if current.opened:
+            verdict.add(Text(f"with passages in the prompt: {current.opened}"))
     elif current.mined:
         tree.add(Text("mined: no mistake"))
     elif trace.pool == "source":

@@ -58,7 +58,8 @@ class WandbSink:
 
         number = record.last_round
         try:
-            self._log_files(number, made)
+            verdict = record.rounds[-1].get("verdict", {"against": number - 1})
+            self._log_files(number, verdict["against"], made)
         except (wandb.Error, ValueError) as error:  # no reason to end an evolution
             print(f"note: W&B has no artifacts of round {number}: {error}", file=sys.stderr)
         scores = wandb.Table(columns=list(_SCORES), data=list(_score_rows(record)))
@@ -72,9 +73,9 @@ class WandbSink:
     def close(self, *, failed: bool) -> None:
         self._run.finish(exit_code=int(failed))
 
-    def _log_files(self, number: int, made: RoundFiles) -> None:
+    def _log_files(self, number: int, against: int, made: RoundFiles) -> None:
         """The corpus and the model of a round as artifacts, each naming what it was made from."""
-        before = f"model-{self._id}-r{number - 1}"
+        before = f"model-{self._id}-r{against}"
         corpus = f"corpus-{self._id}-r{number}"
         if number:
             made_from = self._use(before)

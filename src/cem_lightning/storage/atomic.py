@@ -16,11 +16,15 @@ from typing import Any
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace `path` by `data` in one step, creating its folder."""
+    _write(path, (data,))
+
+
+def _write(path: Path, parts: Iterable[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -40,8 +44,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
-    """Replace `path` by one JSON value a line in one step."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    """Replace `path` by one JSON value a line in one step, one row after the other in memory."""
+    _write(path, ((json.dumps(row, ensure_ascii=False) + "\n").encode() for row in rows))
 
 
 def read_jsonl(path: Path) -> list[Any]:

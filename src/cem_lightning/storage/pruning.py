@@ -8,18 +8,28 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from filelock import Timeout
 
-from cem_lightning.storage.store import free_part, freed_parts, lock_of, remove
+from cem_lightning.storage.store import (
+    RECORD,
+    free_part,
+    freed_parts,
+    lock_of,
+    read_record,
+    remove,
+)
 
 Verdict = Literal["keep", "free weights", "remove"]
 
-_NAME = re.compile(r"\.*([0-9a-f]{24})(\..*)?")  # a result, or what lies beside it
+_KEY = "[0-9a-f]{24}"
+_RESULT = re.compile(_KEY)
+# What `store` leaves beside a result when it is killed; the last is of an unfinished record.
+_BESIDE = re.compile(rf"\.({_KEY})\.(?:lock|work|gone|record)|\.\.({_KEY})\.record\.[0-9a-f]{{8}}")
 _WEIGHTS = "weights"
 
 
@@ -45,16 +55,21 @@ class Pruned:
     left: int
 
 
-def prune_store(root: Path, decide: Callable[[str, str], Verdict]) -> list[Pruned]:
+def prune_store(
+    root: Path, stages: Sequence[str], decide: Callable[[str, str], Verdict]
+) -> list[Pruned]:
     """Go through all results below `root`, each under its lock.
 
+    What a store does not write itself is left alone, wherever it lies.
+
     Args:
+        stages: the names that results are kept under; other folders are not looked into.
         decide: given stage and key, says what becomes of a result. Asked while the result is
             locked, so that an answer that looks at the runs of this moment stays true until the
             result is gone.
     """
-    stages = sorted(each for each in root.iterdir() if each.is_dir() and each.name[0] != ".")
-    return [_prune_stage(each, decide) for each in stages]
+    folders = (root / stage for stage in sorted(stages))
+    return [_prune_stage(each, decide) for each in folders if each.is_dir()]
 
 
 def disk_usage(path: Path) -> int:
@@ -73,10 +88,12 @@ def _prune_stage(folder: Path, decide: Callable[[str, str], Verdict]) -> Pruned:
     freed = 0
     beside: dict[str, list[Path]] = {}
     for each in sorted(folder.iterdir()):
-        if match := _NAME.fullmatch(each.name):
-            beside.setdefault(match[1], [])
-            if match[2] not in (None, ".lock"):
-                beside[match[1]].append(each)
+        if _RESULT.fullmatch(each.name) and _is_result(each):
+            beside.setdefault(each.name, [])
+        elif match := _BESIDE.fullmatch(each.name):
+            leftovers = beside.setdefault(match[1] or match[2], [])
+            if not each.name.endswith(".lock"):
+                leftovers.append(each)
     for key, leftovers in sorted(beside.items()):
         result = folder / key
         lock = lock_of(result, timeout=0)
@@ -92,7 +109,7 @@ def _prune_stage(folder: Path, decide: Callable[[str, str], Verdict]) -> Pruned:
                     shutil.rmtree(leftover)
                 else:
                     leftover.unlink(missing_ok=True)
-            if result.is_dir():
+            if _is_result(result):
                 counts[_carry_out(decide(folder.name, key), result)] += 1
             freed += before - disk_usage(result)
         finally:
@@ -102,9 +119,14 @@ def _prune_stage(folder: Path, decide: Callable[[str, str], Verdict]) -> Pruned:
     return Pruned(folder.name, **counts, freed=freed, left=disk_usage(folder))
 
 
+def _is_result(path: Path) -> bool:
+    """Whether a result lies there, be it damaged: they appear with their record."""
+    return not path.is_symlink() and (path / RECORD).is_file()
+
+
 def _carry_out(verdict: Verdict, result: Path) -> str:
     """Do what was decided, and say how the result is to be counted."""
-    if verdict == "remove" or not (result / "record.json").is_file():
+    if verdict == "remove" or read_record(result) is None:  # nobody finds a damaged one
         remove(result)
         return "removed"
     if verdict == "free weights":

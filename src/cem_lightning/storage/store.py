@@ -18,7 +18,7 @@ from filelock import FileLock
 from cem_lightning.storage.atomic import publish_folder, write_json
 from cem_lightning.storage.digests import digest_path, digest_value
 
-_RECORD = "record.json"
+RECORD = "record.json"
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Store:
             try:
                 record = run(work)
                 record = {**record, "key": dict(key_parts), "digests": _digests(work)}
-                write_json(work / _RECORD, record)
+                write_json(work / RECORD, record)
                 publish_folder(work, final)
             except BaseException:
                 shutil.rmtree(work, ignore_errors=True)
@@ -121,19 +121,33 @@ def free_part(folder: Path, name: str) -> None:
     Whoever asks for the result still finds it; whoever wants to read the part must make it anew.
     The caller holds the result's lock.
     """
-    record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-    record["freed"] = sorted({*freed_parts(folder), name})
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    record["freed"] = sorted({*record.get("freed", ()), name})
     beside = folder.with_name(f".{folder.name}.record")  # within, it would count as a part
     write_json(beside, record)
-    beside.replace(folder / _RECORD)
+    beside.replace(folder / RECORD)
     if (folder / name).exists():
         _take_away(folder / name, folder)
 
 
 def freed_parts(folder: Path) -> list[str]:
     """The parts of the result in `folder` whose space was freed."""
-    record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    record = read_record(folder) or {}
     return list(record.get("freed", ()))
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What the stage in `folder` said of itself, or None if there is nothing or it is damaged."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        whole = (
+            isinstance(record["digests"], dict)
+            and isinstance(record["seconds"], int | float)
+            and isinstance(record.get("freed", []), list)
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return record if whole else None
 
 
 def _take_away(path: Path, result: Path) -> None:
@@ -147,20 +161,21 @@ def _take_away(path: Path, result: Path) -> None:
 def _digests(folder: Path) -> dict[str, str]:
     """Digests of the files and folders of a result, without its record."""
     return {
-        each.name: digest_path(each) for each in sorted(folder.iterdir()) if each.name != _RECORD
+        each.name: digest_path(each) for each in sorted(folder.iterdir()) if each.name != RECORD
     }
 
 
 def _whole_record(folder: Path) -> dict[str, Any] | None:
     """The record of a stored result, or None if there is none or its files are not as written."""
+    record = read_record(folder)
+    if record is None:
+        return None
+    freed = record.get("freed", ())
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        freed = record.get("freed", ())
         found, said = (
             {name: each for name, each in digests.items() if name not in freed}
             for digests in (_digests(folder), record["digests"])
         )
-        whole = found == said and "seconds" in record
-    except (OSError, ValueError, KeyError, TypeError):
+    except OSError:
         return None
-    return record if whole else None
+    return record if found == said else None

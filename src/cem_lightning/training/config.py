@@ -77,8 +77,9 @@ class TrainerConfig(BaseModel):
     )
     devices: PositiveInt = Field(
         default=1,
-        description="Processes that train together, each on a device of its own (GPU, or a share "
-        "of the CPU's cores): time, not the result but for the last digits.",
+        description="Processes that train, and that ask, together, each on a device of its own "
+        "(GPU, or a share of the CPU's cores): time, not the result but for the last digits of "
+        "the weights.",
     )
     max_gradient_norm: float = Field(
         gt=0,
