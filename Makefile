@@ -20,8 +20,8 @@ demo: $(READY)  ## Two rounds of CEM on a real model; prints where the report li
 	$(BIN)/python -m cem_lightning +experiment=quickstart
 
 lint: $(READY)  ## Style, types and the order of imports
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

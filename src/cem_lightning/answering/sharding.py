@@ -6,62 +6,29 @@ processes and their torch.distributed group does that elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
 
-Item = TypeVar("Item")
+from cem_lightning.ranks import Item, Ranks
 
 
 @dataclass(frozen=True)
-class Shares:
-    """This process among those of its group; the only one if there is no group.
+class Shares(Ranks):
+    """This process among those that ask.
 
     What is divided are whole passes through the model. They are planned for all questions
     together, in every process alike, so each pass gives the bits that it gives in one process.
     All processes must therefore call everything here in the same order.
-
-    Attributes:
-        number: of this process, from 0.
-        world: how many there are.
     """
-
-    number: int
-    world: int
-
-    @classmethod
-    def here(cls) -> Shares:
-        """As torch.distributed has it."""
-        if dist.is_available() and dist.is_initialized():
-            return cls(dist.get_rank(), dist.get_world_size())
-        return cls(0, 1)
-
-    @property
-    def first(self) -> bool:
-        """Whether it is this process that writes files."""
-        return self.number == 0
 
     @property
     def part(self) -> tuple[int, int]:
         """Number and count of the processes, as `log_likelihoods` takes its share."""
         return self.number, self.world
-
-    def own(self, items: Sequence[Item]) -> Sequence[Item]:
-        """What this process takes of items in the order of their size: every `world`-th."""
-        return items[self.number :: self.world]
-
-    def sum(self, values: Tensor) -> Tensor:
-        """The sum over all processes, on the device of `values`."""
-        if self.world == 1:
-            return values
-        there = values.cuda() if dist.get_backend() == "nccl" else values
-        dist.all_reduce(there)
-        return there.to(values.device)
 
     def merged(self, made: Mapping[int, Item]) -> dict[int, Item]:
         """What all processes have made, by index."""

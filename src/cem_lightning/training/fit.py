@@ -30,7 +30,7 @@ from cem_lightning.training.adapters import save_weights
 from cem_lightning.training.callbacks import Curves
 from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
 from cem_lightning.training.module import MixedObjective
-from cem_lightning.training.ranks import Ranks
+from cem_lightning.training.ranks import TrainingRanks
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def train(
     Raises:
         UserError: if a step has no supervised tokens, or loss or gradient are not finite.
     """
-    ranks = Ranks.here()
+    ranks = TrainingRanks.here()
     share = -(-config.batch // ranks.world)  # so that no process is left without a micro-batch
     data = CorpusDataModule(
         examples, recipe, seed=seed, batch=config.batch, micro_batch=min(config.micro_batch, share)

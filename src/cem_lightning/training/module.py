@@ -22,7 +22,7 @@ from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
 from cem_lightning.training.metrics import TokensByKind
 from cem_lightning.training.objective import sum_by_kind, token_losses, tokens_by_kind
 from cem_lightning.training.optimizer import adamw, rate_factor
-from cem_lightning.training.ranks import Ranks
+from cem_lightning.training.ranks import TrainingRanks
 
 
 class MixedObjective(pl.LightningModule):
@@ -53,7 +53,7 @@ class MixedObjective(pl.LightningModule):
         self.config = config
         self.steps = steps
         self.totals = TokensByKind()
-        self.ranks = Ranks.here()
+        self.ranks = TrainingRanks.here()
         weights = torch.tensor([objective.weight(kind) for kind in KINDS], dtype=torch.double)
         self.register_buffer("weights", weights, persistent=False)
 
@@ -81,7 +81,7 @@ class MixedObjective(pl.LightningModule):
         assert isinstance(scheduler, LambdaLR) and not isinstance(optimizer, list)
         optimizer.zero_grad()
         losses = torch.zeros_like(self.weights)
-        for micro in self.ranks.share(step):
+        for micro in self.ranks.own(step):
             if not micro.supervised.any():
                 continue
             each, kinds = token_losses(self.network, micro)
