@@ -236,3 +236,15 @@ def test_a_comparison_is_written_as_json_and_as_a_page(tmp_path: Path) -> None:
     assert {row["arm"] for row in values["rows"]} == {"untrained", "cem", "cit_only"}
     assert "cit_only" in page.read_text()
     assert HOSTILE not in page.read_text()
+
+
+def test_arms_with_models_of_their_own_have_ceilings_of_their_own() -> None:
+    runs = [make_record("cem"), make_record("cem", config={"model": {"path": "other"}})]
+    assert [each.name for each in compare([make_record("cem")]).ceilings] == ["open book"]
+    runs[1].rounds[0]["pools"]["heldout"]["open_book_accuracy"] = 0.5
+    names = [(each.name, round(each.accuracy, 1)) for each in compare(runs).ceilings]
+    assert sorted(names, key=str) == sorted(
+        [("open book, cem (model.path=None)", 0.8), ("open book, cem (model.path=other)", 0.5)],
+        key=str,
+    )
+    assert "open book, cem" in text_of(print_comparison, compare(runs))

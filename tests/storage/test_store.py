@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -238,3 +239,24 @@ def test_a_damaged_result_is_made_anew(tmp_path: Path, damage: str) -> None:
     assert not again.reused
     assert scores.read_text() == "wrong"
     assert store.get_or_run("answer", {"seed": 1}, run).reused
+
+
+def test_who_waits_for_another_is_told_once(tmp_path: Path) -> None:
+    store, log = Store(tmp_path / "store"), tmp_path / "log"
+    told: list[float] = []
+    begun = threading.Event()
+
+    def slow(folder: Path) -> dict[str, Any]:
+        begun.set()
+        while not told:
+            time.sleep(0.01)
+        return writer(log)(folder)
+
+    first = threading.Thread(target=store.get_or_run, args=("train", KEY, slow))
+    first.start()
+    begun.wait()
+    result = store.get_or_run("train", KEY, writer(log), waiting=lambda: told.append(1))
+    first.join()
+    assert (result.reused, told, runs(log)) == (True, [1], 1)
+    store.get_or_run("train", KEY, writer(log), waiting=lambda: told.append(2))
+    assert told == [1]

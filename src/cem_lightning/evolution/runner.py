@@ -106,7 +106,14 @@ class Runner:
             "config": dict(config),
         }
         self._note(round, stage, self._store.key(stage, key_parts))
-        result = self._store.get_or_run(stage, key_parts, work)
+        result = self._store.get_or_run(
+            stage,
+            key_parts,
+            work,
+            waiting=lambda: self._progress.say(
+                f"{title}: another process is at it; waiting for it"
+            ),
+        )
         self._made[result.folder] = lambda: self.run(
             stage, title, inputs, config, round=round, access=access
         )

@@ -107,7 +107,7 @@ def compare(runs: Sequence[RunRecord]) -> Comparison:
         seeds=tuple(sorted({run.seed for run in runs})),
         rows=tuple(rows),
         contrasts=tuple(made),
-        ceilings=tuple(ceilings(runs, pools)),
+        ceilings=tuple(ceilings(arms, pools)),
         notes=tuple(notes(arms, made)),
     )
 
@@ -179,7 +179,7 @@ def _accuracies(comparison: Comparison, pool: str) -> Table:
         if ceiling.pool == pool:
             share = percent_with_interval(ceiling.accuracy, ceiling.ci95)
             table.add_row(
-                Text("open book", "italic"), NONE, str(ceiling.n), share, NONE, NONE, NONE, NONE
+                Text(ceiling.name, "italic"), NONE, str(ceiling.n), share, NONE, NONE, NONE, NONE
             )
     return table
 

@@ -81,8 +81,13 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Ceiling:
-    """Accuracy of the untrained model with retrieved passages in the prompt."""
+    """Accuracy of an untrained model with retrieved passages in the prompt.
 
+    Attributes:
+        name: "open book", with the arm if it is not that of all.
+    """
+
+    name: str
     pool: str
     n: int
     accuracy: float
@@ -238,19 +243,31 @@ def arm_of(records: Arm) -> str:
     return next(iter(records.values())).arm
 
 
-def ceilings(runs: Sequence[RunRecord], pools: Sequence[str]) -> list[Ceiling]:
-    """The open-book accuracy, which does not depend on the arm: one run for each seed."""
+def ceilings(arms: Mapping[str, Arm], pools: Sequence[str]) -> list[Ceiling]:
+    """The open-book accuracy, one run for each seed.
+
+    It does not depend on what was trained; where arms have other models or corpora and so another
+    one, each has its own.
+    """
     found = []
     for pool in pools:
-        asked: dict[int, tuple[float, int]] = {}
-        for run in runs:
-            scores = run.rounds[0]["pools"].get(pool, {})
-            if "open_book_accuracy" in scores:
-                asked.setdefault(run.seed, (scores["open_book_accuracy"], scores["n"]))
-        if asked:
-            right = sum(round(accuracy * n) for accuracy, n in asked.values())
-            n = sum(each for _, each in asked.values())
-            found.append(Ceiling(pool, n, right / n, wilson_interval(right, n)))
+        asked: dict[str, dict[int, tuple[float, int]]] = {}
+        for arm, records in arms.items():
+            for seed, run in records.items():
+                scores = run.rounds[0]["pools"].get(pool, {})
+                if "open_book_accuracy" in scores:
+                    asked.setdefault(arm, {})[seed] = scores["open_book_accuracy"], scores["n"]
+        values: dict[int, set[tuple[float, int]]] = {}
+        for by_seed in asked.values():
+            for seed, value in by_seed.items():
+                values.setdefault(seed, set()).add(value)
+        if all(len(each) == 1 for each in values.values()):
+            asked = {"": {seed: value for seed, (value,) in values.items()}} if values else {}
+        for arm, by_seed in asked.items():
+            right = sum(round(accuracy * n) for accuracy, n in by_seed.values())
+            n = sum(each for _, each in by_seed.values())
+            label = f"open book, {arm}" if arm else "open book"
+            found.append(Ceiling(label, pool, n, right / n, wilson_interval(right, n)))
     return found
 
 

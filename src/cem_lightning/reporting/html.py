@@ -234,7 +234,7 @@ def _arms(comparison: Comparison, pool: str) -> Markup:
     ]
     marks += [
         Mark(
-            "open book, untrained",
+            f"{each.name}, untrained",
             each.accuracy,
             each.ci95,
             f"{figures.percent_with_interval(each.accuracy, each.ci95)} n={each.n}",

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from cem_lightning.storage.atomic import publish_folder, write_json
 from cem_lightning.storage.digests import digest_path, digest_value
 
 RECORD = "record.json"
+_AT_ONCE = 1.0  # seconds: whoever waits longer for another process is told so
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,12 @@ class Store:
         return digest_value({"stage": stage, **key_parts})[:24]
 
     def get_or_run(
-        self, stage: str, key_parts: Mapping[str, Any], run: Callable[[Path], dict[str, Any]]
+        self,
+        stage: str,
+        key_parts: Mapping[str, Any],
+        run: Callable[[Path], dict[str, Any]],
+        *,
+        waiting: Callable[[], None] = lambda: None,
     ) -> Result:
         """The result of `stage` for these `key_parts`, run now if it is not there yet.
 
@@ -81,11 +88,12 @@ class Store:
             key_parts: everything the result depends on, as plain JSON values.
             run: writes the result's files into the folder it is given and returns the record.
                 An exception leaves the store as it was.
+            waiting: called once if another process is at work on the same result.
         """
         key = self.key(stage, key_parts)
         final = self.root / stage / key
         final.parent.mkdir(parents=True, exist_ok=True)
-        with lock_of(final):
+        with _held(lock_of(final), waiting):
             if (stored := _whole_record(final)) is not None:
                 return Result(final, True, stored)
             work = final.with_name(f".{key}.work")
@@ -105,6 +113,19 @@ class Store:
 def lock_of(folder: Path, timeout: float = -1) -> FileLock:
     """The lock of the result in `folder`; a negative timeout (in seconds) waits for ever."""
     return FileLock(folder.with_name(f".{folder.name}.lock"), timeout=timeout)
+
+
+@contextmanager
+def _held(lock: FileLock, waiting: Callable[[], None]) -> Iterator[None]:
+    try:
+        lock.acquire(timeout=_AT_ONCE)
+    except Timeout:
+        waiting()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def remove(folder: Path) -> None:
