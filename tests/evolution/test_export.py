@@ -33,6 +33,8 @@ from cem_lightning.reporting.run_folder import RunRecord
 from tests.evolution.hub import Hub, local_hub
 from tests.workspace import Workspace, make_workspace
 
+pytestmark = pytest.mark.slow
+
 LORA = ("trainer=lora", "trainer.lora.rank=4", "answering.open_book_passages=0")
 TOKEN = "hf_PlantedTokenThatMustNotLeak"
 

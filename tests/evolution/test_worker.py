@@ -43,6 +43,7 @@ def work(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.invariant
 @pytest.mark.parametrize("stage", ["answer", "train"])
 def test_a_worker_gives_the_files_of_the_stage(

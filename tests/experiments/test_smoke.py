@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.test_command import command
 
 
+@pytest.mark.slow
 def test_a_sweep_over_rounds_trains_round_1_once_and_logs_every_job(tmp_path: Path) -> None:
     done = command("-m", "+experiment=smoke", "rounds=1,2,3", folder=tmp_path)
     trained = list((tmp_path / "runs" / ".store" / "train").glob("*/record.json"))

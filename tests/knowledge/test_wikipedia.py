@@ -306,6 +306,7 @@ def rows(workspace: Workspace, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.open()]
 
 
+@pytest.mark.slow
 def test_a_whole_round_learns_from_the_wiki_and_again_without_it(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,6 +49,7 @@ def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_online_a_restart_continues_the_run_and_repeats_nothing(
     workspace: Workspace, server: WandbServer
 ) -> None:
