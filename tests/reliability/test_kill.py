@@ -49,7 +49,9 @@ def die() -> None:
 
 @pytest.mark.invariant
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("moment", ["before publishing", "after publishing"])
+@pytest.mark.parametrize(
+    "moment", ["before publishing", pytest.param("after publishing", marks=pytest.mark.slow)]
+)
 def test_killed_at_a_stage_boundary(
     workspace: Workspace, uninterrupted: list[Any], stage: str, moment: str
 ) -> None:
