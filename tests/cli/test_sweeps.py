@@ -65,6 +65,7 @@ def test_a_job_hears_of_its_sweep_and_nothing_of_the_job_before(tmp_path: Path, 
     assert "Comparison" not in done.stdout, "only runs are compared"
 
 
+@pytest.mark.slow
 def test_two_sweeps_of_the_same_second_have_a_folder_each(tmp_path: Path, act: Act) -> None:
     for _ in range(2):
         command("-m", "seed=1,2", "action=check", folder=tmp_path)
@@ -72,6 +73,7 @@ def test_two_sweeps_of_the_same_second_have_a_folder_each(tmp_path: Path, act: A
     assert len(set(act.sweeps)) == 2
 
 
+@pytest.mark.slow
 def test_a_sweep_folder_of_ones_own_forgets_the_earlier_jobs(tmp_path: Path, act: Act) -> None:
     for seeds in ("1,2,3", "1,2"):
         command("-m", f"seed={seeds}", "action=check", "hydra.sweep.dir=mine", folder=tmp_path)
