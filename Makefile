@@ -37,6 +37,7 @@ bench: $(READY)  ## The peers into .venv, then every measurement of docs/benchma
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
 		--requirement benchmarks/requirements.txt
 	$(BIN)/python benchmarks/answering.py
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/report.py
 
 clean:  ## Remove the environment and build products, keep runs/

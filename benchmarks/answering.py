@@ -6,32 +6,21 @@ Writes the JSON that the table of docs/benchmarks.md is made of. What is asked s
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import json
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # in place of this script's folder
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # in place of this script's folder
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import torch  # noqa: E402
-
-from benchmarks import machine, measurements, models, peers  # noqa: E402
+from benchmarks import measurements, models, peers  # noqa: E402
+from benchmarks.command import SEED, Measurement, Plan, run  # noqa: E402
 from benchmarks.processes import processes  # noqa: E402
-from benchmarks.report import table  # noqa: E402
 from benchmarks.rows import Row  # noqa: E402
 from benchmarks.workloads import Method  # noqa: E402
-
-RESULTS = ROOT / "benchmarks" / "results"
-SEED = 1
 
 # method, shots, questions of a quick and of the full run, target
 SpeedCase = tuple[Method, int, int, int, float]
@@ -51,14 +40,6 @@ GPU_CASES: tuple[SpeedCase, ...] = (
     ("cloze", 5, 128, 256, 8),
     ("letters", 5, 256, 512, 4),
 )
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured."""
-
-    quick: bool
-    repeats: int
 
 
 def _speed_random(plan: Plan) -> Iterator[Row]:
@@ -120,7 +101,7 @@ def _small() -> Any:
     return models.random_model(64, 2, 49_152, seed=SEED)
 
 
-MEASUREMENTS: dict[str, Callable[[Plan], Iterator[Row]]] = {
+MEASUREMENTS: dict[str, Measurement] = {
     "speed-random": _speed_random,
     "speed-smollm2": _speed_smollm2,
     "agreement": _agreement,
@@ -131,61 +112,5 @@ MEASUREMENTS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "gpu": _gpu,
 }
 
-
-def main() -> None:
-    """Measure, write the JSON, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer questions, two repeats")
-    parser.add_argument("--only", choices=MEASUREMENTS, action="append", help="may be repeated")
-    parser.add_argument("--threads", type=int, default=1, help="of PyTorch, for both sides")
-    options = parser.parse_args()
-    if not peers.installed():
-        sys.exit(
-            "lm-eval is not installed: run `make bench`, or pip install --constraint "
-            "constraints.txt --requirement benchmarks/requirements.txt"
-        )
-    torch.set_num_threads(options.threads)
-    plan = Plan(options.quick, 2 if options.quick else 5)
-    results: dict[str, Any] = {
-        "machine": machine.machine(options.threads),
-        "versions": machine.versions(),
-        "seeds": [SEED],
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "quick": plan.quick,
-        "rows": [],
-        "not_run": [],
-    }
-    started = time.perf_counter()
-    for name in options.only or MEASUREMENTS:
-        if name == "gpu" and not torch.cuda.is_available():
-            results["not_run"].append("the rows of a GPU, since there is none on this machine")
-            continue
-        for row in MEASUREMENTS[name](plan):
-            results["rows"].append(row.record())
-            _write(results, started, "-partial")  # what is measured survives an interruption
-            _say(
-                started,
-                f"{name}: {row.measure}: {row.ours:.4g}"
-                + (f" against {row.peer:.4g}" if row.peer is not None else "")
-                + (f", ratio {row.ratio:.4g}" if row.ratio is not None else "")
-                + f"; {row.target}: {'holds' if row.holds else 'MISSED'}",
-            )
-    kind = "-partial" if options.only else "-quick" if options.quick else ""
-    path = _write(results, started, kind)
-    print(table(results))
-    _say(started, f"written: {path.relative_to(ROOT)}")
-
-
-def _write(results: dict[str, Any], started: float, kind: str) -> Path:
-    results["seconds"] = round(time.perf_counter() - started)
-    path = RESULTS / f"answering{kind}.json"
-    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    return path
-
-
-def _say(started: float, text: str) -> None:
-    print(f"[{time.perf_counter() - started:5.0f} s] {text}", file=sys.stderr, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    run("answering", __doc__.splitlines()[0], MEASUREMENTS, {"lm_eval": "lm-eval"})

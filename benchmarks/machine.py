@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ _LIBRARIES = {
     "torch": "torch",
     "transformers": "transformers",
     "tokenizers": "tokenizers",
-    "lm_eval": "lm-eval",
     "ours": "cem-lightning",
 }
 
@@ -31,10 +31,14 @@ def machine(threads: int) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str | None]:
-    """Of Python and of the libraries compared; None for one that is not installed."""
+def versions(peers: Mapping[str, str]) -> dict[str, str | None]:
+    """Of Python, of the libraries used and of the peers; None for one that is not installed.
+
+    Args:
+        peers: name of each distribution by what it is called in the results.
+    """
     found: dict[str, str | None] = {"python": platform.python_version()}
-    for name, distribution in _LIBRARIES.items():
+    for name, distribution in {**_LIBRARIES, **peers}.items():
         try:
             found[name] = version(distribution)
         except PackageNotFoundError:

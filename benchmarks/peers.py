@@ -6,7 +6,6 @@ Each takes items or their ids and gives one log-likelihood, in nats, a choice.
 from __future__ import annotations
 
 import copy
-import importlib.util
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -21,11 +20,6 @@ Scores = list[tuple[float, ...]]
 
 BATCH_TOKENS = 2048  # as conf/answering has it
 BATCH_SIZE = 8  # of the peer, in sequences
-
-
-def installed() -> bool:
-    """Whether lm-eval can be compared with."""
-    return importlib.util.find_spec("lm_eval") is not None
 
 
 def ours(model: LanguageModel, encoded: Encoded, batch_tokens: int = BATCH_TOKENS) -> Scores:

@@ -10,9 +10,19 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "answering.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- answering.json -->", "<!-- end of answering.json -->"
+SCRIPTS = ("answering", "training")
+_OWN = ("python", "tokenizers", "ours")  # versions not named after the library, or not of interest
+
+
+def results_of(script: str) -> Path:
+    """The JSON that a script writes."""
+    return ROOT / "benchmarks" / "results" / f"{script}.json"
+
+
+def marks(script: str) -> tuple[str, str]:
+    """Between what the page has the table of a script."""
+    return f"<!-- {script}.json -->", f"<!-- end of {script}.json -->"
 
 
 def table(results: dict[str, Any]) -> str:
@@ -23,8 +33,13 @@ def table(results: dict[str, Any]) -> str:
         f"{machine['cpu']}, {machine['cores']} cores, {memory:.0f} GiB, "
         f"{machine['threads']} thread(s)"
         + (f", {machine['gpu']}" if machine["gpu"] else "")
-        + f"; Python {versions['python']}, torch {versions['torch']}, transformers "
-        f"{versions['transformers']}, lm-eval {versions['lm_eval']}; {results['date']}.",
+        + f"; Python {versions['python']}, "
+        + ", ".join(
+            f"{name.replace('_', '-')} {version}"
+            for name, version in versions.items()
+            if name not in _OWN
+        )
+        + f"; {results['date']}.",
         "",
         "| measure | unit | ours | peer | ratio (lowest to highest) | target | holds |",
         "|---|---|---|---|---|---|---|",
@@ -44,11 +59,12 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def with_table(page: str, results: dict[str, Any]) -> str:
+def with_table(page: str, script: str, results: dict[str, Any]) -> str:
     """The page with the table of these results in place of the one it has."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table(results)}\n{END}{after}"
+    begin, end = marks(script)
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{table(results)}\n{end}{after}"
 
 
 def _figure(value: float | None) -> str:
@@ -59,6 +75,15 @@ def _spread(spread: list[float] | None) -> str:
     return f" ({_figure(spread[0])} to {_figure(spread[1])})" if spread else ""
 
 
+def main() -> None:
+    """Every table of which there are results."""
+    page = PAGE.read_text(encoding="utf-8")
+    for script in SCRIPTS:
+        if results_of(script).exists():
+            found = json.loads(results_of(script).read_text(encoding="utf-8"))
+            page = with_table(page, script, found)
+    PAGE.write_text(page, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    found = json.loads(RESULTS.read_text(encoding="utf-8"))
-    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
+    main()

@@ -89,9 +89,17 @@ class Timing:
 
 def in_turn(repeats: int, *actions: Callable[[], object]) -> tuple[Timing, ...]:
     """Time the actions one after the other, `repeats` times over, so that drift meets them all."""
-    seconds: list[list[tuple[float, float]]] = [[] for _ in actions]
+    return prepared_in_turn(repeats, *((lambda action=action: action) for action in actions))
+
+
+def prepared_in_turn(
+    repeats: int, *sides: Callable[[], Callable[[], object]]
+) -> tuple[Timing, ...]:
+    """The same for actions that each side prepares anew every time, outside the clock."""
+    seconds: list[list[tuple[float, float]]] = [[] for _ in sides]
     for _ in range(repeats):
-        for own, action in zip(seconds, actions, strict=True):
+        for own, side in zip(seconds, sides, strict=True):
+            action = side()
             wall, cpu = time.perf_counter(), time.process_time()
             action()
             own.append((time.perf_counter() - wall, time.process_time() - cpu))
@@ -105,6 +113,7 @@ def faster(
     peer: Timing,
     target: Target,
     details: dict[str, Any] | None = None,
+    things: str = "questions",
 ) -> Row:
     """A row of how many of `count` things each gets done in a second: medians of the repeats."""
     ratios = [theirs / own for own, theirs in zip(ours.wall, peer.wall, strict=True)]
@@ -112,7 +121,7 @@ def faster(
     cpu = {"ours": statistics.median(ours.cpu), "peer": statistics.median(peer.cpu)}
     return Row(
         measure,
-        "questions/s",
+        f"{things}/s",
         count / own,
         target,
         count / theirs,
@@ -120,7 +129,7 @@ def faster(
         len(ratios),
         (min(ratios), max(ratios)),
         {
-            "questions": count,
+            things.replace(" ", "_"): count,
             "wall_seconds": {"ours": own, "peer": theirs},
             "cpu_seconds": cpu,
             "cpu_ratio": cpu["peer"] / cpu["ours"] if cpu["ours"] else None,

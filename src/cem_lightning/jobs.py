@@ -142,7 +142,7 @@ def run_apart(job: JobFolder, values: Mapping[str, Any], sweep: str, gpus: str |
 KILLED = (
     "The process of this job ended without a word, so there is no traceback. What it had printed "
     f"is in {OUTPUT}. A SIGKILL is mostly the system's, for want of memory: run fewer jobs at "
-    "once, or lower trainer.micro_batch and answering.batch_tokens.\n"
+    "once, or lower trainer.pack_tokens and answering.batch_tokens.\n"
 )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import time
+from collections.abc import Callable
 
 import pytest
-from benchmarks.report import BEGIN, END, PAGE, RESULTS, table, with_table
-from benchmarks.rows import Row, Target, Timing, faster, in_turn
+from benchmarks.report import PAGE, SCRIPTS, marks, results_of, table, with_table
+from benchmarks.rows import Row, Target, Timing, faster, in_turn, prepared_in_turn
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,10 @@ def test_a_row_is_faster_by_the_median_and_shows_its_spread() -> None:
     assert record["target"] == "at least 8"
     assert record["spread"] == [4.0, 12.0]
     assert record["details"]["cpu_ratio"] == 4.0
+    assert record["unit"] == "questions/s" and record["details"]["questions"] == 16
     assert json.loads(json.dumps(record)) == record
+    tokens = faster("training", 16, own, peer, Target("at least", 8), things="useful tokens")
+    assert tokens.unit == "useful tokens/s" and tokens.details["useful_tokens"] == 16
 
 
 def test_without_a_ratio_the_target_is_on_our_own_figure() -> None:
@@ -47,6 +52,18 @@ def test_alternatives_are_timed_in_turn() -> None:
     assert [len(each.wall) for each in times] == [3, 3]
 
 
+def test_what_a_side_prepares_is_not_timed() -> None:
+    calls: list[str] = []
+
+    def side() -> Callable[[], None]:
+        time.sleep(0.05)
+        return lambda: calls.append("run")
+
+    (timing,) = prepared_in_turn(2, side)
+    assert calls == ["run", "run"]
+    assert max(timing.wall) < 0.05
+
+
 RESULT = {
     "machine": {"cpu": "C", "cores": 2, "memory_bytes": 2**34, "threads": 1, "gpu": None},
     "versions": {"python": "3.11", "torch": "2", "transformers": "5", "lm_eval": "0.4"},
@@ -56,16 +73,21 @@ RESULT = {
 }
 
 
-def test_the_table_names_what_missed_and_what_was_not_run() -> None:
-    page = with_table(f"before\n{BEGIN}\nstale\n{END}\nafter\n", RESULT)
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_table_names_what_missed_and_what_was_not_run(script: str) -> None:
+    begin, end = marks(script)
+    page = with_table(f"before\n{begin}\nstale\n{end}\nafter\n", script, RESULT)
     assert page.startswith("before\n") and page.endswith("after\n") and "stale" not in page
     assert "| flips | choices | 1 |  |  | at most 0 | **no** |" in page
+    assert "Python 3.11, torch 2, transformers 5, lm-eval 0.4; 2026-01-01." in page
     assert "Not run: the rows of a GPU." in page
-    assert with_table(page, RESULT) == page
+    assert with_table(page, script, RESULT) == page
 
 
-@pytest.mark.skipif(not RESULTS.exists(), reason="the whole measurement has not been run")
-def test_the_docs_have_the_table_of_the_measurement_in_the_repository() -> None:
-    assert table(json.loads(RESULTS.read_text(encoding="utf-8"))) in PAGE.read_text(
-        encoding="utf-8"
-    )
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_docs_have_the_table_of_the_measurement_in_the_repository(script: str) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert all(page.count(mark) == 1 for mark in marks(script))
+    if not results_of(script).exists():
+        pytest.skip("the whole measurement has not been run")
+    assert table(json.loads(results_of(script).read_text(encoding="utf-8"))) in page

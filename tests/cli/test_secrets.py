@@ -41,16 +41,16 @@ def test_no_byte_of_a_secret_lies_anywhere(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sweep of a job that ends and one that fails with a secret in its message."""
-    from cem_lightning.training import fit
+    from cem_lightning.training.module import MixedObjective
 
-    refuse = fit._refuse_wrecked
+    refuse = MixedObjective.refuse_wrecked
 
-    def told(network: object, config: object) -> None:
-        if "3e-3" in repr(config) or "0.003" in repr(config):
+    def told(module: MixedObjective, step: int) -> None:
+        if module.config.learning_rate == 3e-3:
             raise RuntimeError(f"401 for https://me:{PASSWORD}@hub: {PLANTED['HF_TOKEN']}")
-        refuse(network, config)  # type: ignore[arg-type]
+        refuse(module, step)
 
-    monkeypatch.setattr(fit, "_refuse_wrecked", told)
+    monkeypatch.setattr(MixedObjective, "refuse_wrecked", told)
     monkeypatch.setenv("WANDB_CACHE_DIR", str(workspace.folder / "wandb_cache"))
     monkeypatch.setenv("WANDB_DATA_DIR", str(workspace.folder / "wandb_data"))
     overrides = workspace.overrides(

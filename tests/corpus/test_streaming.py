@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cem_lightning.corpus.arrow import load_examples, save_examples
-from cem_lightning.corpus.batches import StepSampler, micro_batches
+from cem_lightning.corpus.batches import StepSampler, packs
 from cem_lightning.corpus.config import KINDS, Kind, RecipeConfig
 from cem_lightning.corpus.datamodule import CorpusDataModule
 from cem_lightning.corpus.examples import Example
@@ -36,7 +36,7 @@ RECIPE = RecipeConfig(
 
 
 def data(folder: Path, *, batch: int = 4, start: int = 0) -> CorpusDataModule:
-    return CorpusDataModule(folder, RECIPE, seed=1, batch=batch, micro_batch=3, start=start)
+    return CorpusDataModule(folder, RECIPE, seed=1, batch=batch, pack_tokens=20, start=start)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_examples_survive_the_folder(folder: Path, tmp_path: Path) -> None:
 
 def test_a_batch_is_one_optimizer_step_and_the_last_one_is_what_is_left(folder: Path) -> None:
     module = data(folder)
-    steps = [sum(len(micro.kinds) for micro in step) for step in module.train_dataloader()]
+    steps = [sum(len(pack.lengths) for pack in step) for step in module.train_dataloader()]
     assert len(steps) == module.steps
     assert set(steps[:-1]) == {4}
     assert sum(steps) == len(module.order)
@@ -65,9 +65,7 @@ def test_a_batch_is_one_optimizer_step_and_the_last_one_is_what_is_left(folder: 
 
 def test_the_tokens_of_the_steps_are_the_tokens_of_the_run(folder: Path) -> None:
     module = data(folder)
-    read = sum(
-        int(micro.attention_mask.sum()) for step in module.train_dataloader() for micro in step
-    )
+    read = sum(len(pack.input_ids) for step in module.train_dataloader() for pack in step)
     assert read == module.tokens
     assert abs(read - RECIPE.tokens) <= 5
 
@@ -84,16 +82,26 @@ def test_steps_left() -> None:
     assert [len(StepSampler(range(10), 4, start)) for start in (0, 1, 3)] == [3, 2, 0]
 
 
-def test_micro_batches_pad_on_the_right_with_the_longest_first() -> None:
-    def row(kind: Kind, ids: list[int]) -> dict[str, object]:
-        return {"kind": kind, "ids": ids, "supervised": [True] * len(ids)}
+def row(kind: Kind, ids: list[int]) -> dict[str, object]:
+    return {"kind": kind, "ids": ids, "supervised": [True] * len(ids)}
 
-    first, second = micro_batches(
-        [row("passage", [7]), row("general", [4, 5, 6]), row("review", [8, 9])], 2
+
+def test_examples_lie_one_behind_another_in_packs_of_bounded_length() -> None:
+    first, second = packs(
+        [row("passage", [7]), row("general", [4, 5, 6]), row("review", [8, 9])], 4
     )
-    assert first.input_ids.tolist() == [[4, 5, 6], [8, 9, 0]]
-    assert first.attention_mask.tolist() == [[1, 1, 1], [1, 1, 0]]
-    assert first.supervised.tolist() == [[False, True, True], [False, True, False]]
-    assert [KINDS[at] for at in first.kinds] == ["general", "review"]
-    assert (first.padded, second.padded) == (True, False)
-    assert second.supervised.tolist() == [[False]], "nothing predicts the first token"
+    assert first.input_ids.tolist() == [4, 5, 6, 7]
+    assert first.lengths == (3, 1)
+    assert [KINDS[at] for at in first.kinds] == ["general"] * 3 + ["passage"]
+    assert first.supervised.tolist() == [False, True, True, False], "nothing predicts a beginning"
+    assert second.input_ids.tolist() == [8, 9]
+
+
+def test_without_packing_every_example_is_alone_the_longest_first() -> None:
+    made = packs([row("passage", [7]), row("general", [4, 5, 6])], None)
+    assert [pack.input_ids.tolist() for pack in made] == [[4, 5, 6], [7]]
+
+
+def test_processes_share_a_step_in_packs_of_like_length() -> None:
+    made = packs([row("passage", [1] * 5) for _ in range(4)], 100, processes=2)
+    assert [len(pack.input_ids) for pack in made] == [10, 10]

@@ -30,6 +30,7 @@ class Listener(SilentProgress):
     def __init__(self) -> None:
         self.tokens = 0.0
         self.rows: list[dict[str, float]] = []
+        self.said: list[str] = []
 
     @contextmanager
     def stage(self, title: str, **_: Any) -> Any:
@@ -40,6 +41,9 @@ class Listener(SilentProgress):
 
     def measure(self, row: Mapping[str, float]) -> None:
         self.rows.append(dict(row))
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +60,18 @@ def the_training(world: Workspace) -> Path:
 
 
 def train_again(
-    world: Workspace, store: Path, devices: int, **trainer: Any
+    world: Workspace,
+    store: Path,
+    devices: int,
+    progress: Listener | None = None,
+    **trainer: Any,
 ) -> tuple[Any, Listener]:
     """The training of the round, in `devices` processes and another store."""
     stored = the_training(world)
     job = json.loads((stored / "job.json").read_text())
     job["config"]["trainer"] |= trainer
     inputs = {name: Part(Path(path), name) for name, path in job["inputs"].items()}
-    progress = Listener()
+    progress = progress or Listener()
     runner = Runner(Store(store), progress, devices=devices)
     return runner.run("train", "round 1 · train", inputs, job["config"]), progress
 
@@ -98,6 +106,38 @@ def test_two_processes_give_the_weights_and_curves_of_one(
             ), key
     assert progress.tokens == sum(result.record["tokens"].values())
     assert len(progress.rows) == len(rows)
+
+
+class Interrupted(Listener):
+    """Stops the run at its second step."""
+
+    def measure(self, row: Mapping[str, float]) -> None:
+        super().measure(row)
+        if len(self.rows) == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.invariant
+@pytest.mark.slow
+def test_two_processes_go_on_where_they_were_stopped(trained: Workspace, tmp_path: Path) -> None:
+    """Of each process with its own dropout; the bits are those of two that nobody stops."""
+    lora = {"rank": 4, "alpha": 8.0, "dropout": 0.3, "target_modules": "all-linear"}
+    more = {"lora": lora, "batch": 2}
+    whole, _ = train_again(trained, tmp_path / "whole", devices=2, **more)
+    store = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        train_again(trained, store, devices=2, progress=Interrupted(), **more)
+    (ledger,) = store.glob("train/.*.kept/*.json")
+    step = json.loads(ledger.read_text())["step"]
+    assert 2 <= step < whole.record["steps"]
+    result, progress = train_again(trained, store, devices=2, **more)
+    assert any(f"continues after step {step}" in each for each in progress.said)
+    ours, theirs = (
+        (each.folder / "weights" / "adapter_model.safetensors").read_bytes()
+        for each in (result, whole)
+    )
+    assert ours == theirs
+    assert not list(store.glob("train/.*.kept"))
 
 
 @pytest.mark.slow
@@ -147,7 +187,8 @@ def test_processes_within_a_sweep_start_no_sweep(workspace: Workspace) -> None:
     assert [json.loads(path.read_text())["devices"] for path in stored] == [2, 2]
 
 
-def test_the_number_of_devices_makes_no_other_run(workspace: Workspace) -> None:
-    one, two = (workspace.config(f"trainer.devices={count}") for count in (1, 2))
+@pytest.mark.parametrize("key", ["devices", "checkpoint_minutes"])
+def test_what_no_result_depends_on_makes_no_other_run(workspace: Workspace, key: str) -> None:
+    one, two = (workspace.config(f"trainer.{key}={count}") for count in (1, 2))
     assert one.identity() == two.identity()
     assert one.identity(rounds=True) == two.identity(rounds=True)

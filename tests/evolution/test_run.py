@@ -11,6 +11,7 @@ import pytest
 from cem_lightning.errors import UserError
 from cem_lightning.evolution.run import run
 from cem_lightning.questions.records import Question
+from cem_lightning.reporting.run_folder import RunRecord
 from tests.workspace import Workspace, write_rows
 
 
@@ -169,6 +170,9 @@ def test_letters_and_extract_run_too(workspace: Workspace) -> None:
             assert set(first["triage"]) == {"format"}, "that is no mistake of knowledge"
             assert first["passages"] == 0
             assert pool["format_gap"] == pool["likelihood_accuracy"] > 0
+            rows = [each for each in RunRecord.read(folder).answers if each.pool == "heldout"]
+            likeliest = [each.likelihood_right for each in rows if each.round == 0]
+            assert sum(map(bool, likeliest)) == pool["likelihood_accuracy"] * pool["n"]
         else:
             assert pool["unparsable"] == 0
 

@@ -70,7 +70,7 @@ def test_examples_are_told_with_how_often_they_were_read(finished: Workspace) ->
             RecipeConfig(**job["recipe"]),
             seed=job["seed"],
             batch=trainer["batch"],
-            micro_batch=trainer["micro_batch"],
+            pack_tokens=trainer["pack_tokens"],
         ).order
     )
     kinds = set()

@@ -9,11 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cem_lightning.evolution.config import PruneConfig
+from cem_lightning.evolution.prune import prune_results
 from cem_lightning.evolution.run import run
 from tests.workspace import Workspace, make_workspace
 
@@ -91,6 +94,79 @@ def test_killed_in_the_middle_of_training(workspace: Workspace, uninterrupted: l
     run_and_die(workspace, arm)
     assert not list((workspace.folder / "store" / "train").glob("[!.]*/record.json"))
     assert outcome(run(workspace.config("rounds=2"))) == uninterrupted
+
+
+def interrupt_training(patch: pytest.MonkeyPatch, at: int, number: signal.Signals) -> None:
+    """Send this process a signal after a step of the first training."""
+    from cem_lightning.training.callbacks import Curves
+
+    measured = Curves.on_train_batch_end
+
+    def rigged(self: Curves, *rest: Any) -> None:
+        measured(self, *rest)
+        if len(self.rows) == at:
+            os.kill(os.getpid(), number)
+
+    patch.setattr(Curves, "on_train_batch_end", rigged)
+
+
+def steps_made(patch: pytest.MonkeyPatch) -> list[int]:
+    """The optimizer steps made from now on, by their number in their training."""
+    from cem_lightning.training.module import MixedObjective
+
+    made: list[int] = []
+    step = MixedObjective.training_step
+
+    def counted(self: MixedObjective, packs: Any, index: int) -> Any:
+        made.append(self.start + index + 1)
+        return step(self, packs, index)
+
+    patch.setattr(MixedObjective, "training_step", counted)
+    return made
+
+
+@pytest.mark.invariant
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.slow)]
+)
+def test_training_goes_on_where_a_signal_has_ended_it(
+    workspace: Workspace, uninterrupted: list[Any], number: signal.Signals
+) -> None:
+    before = signal.getsignal(number)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        interrupt_training(patch, 1, number)
+        run(workspace.config("rounds=2"))
+    assert ended.value.code == 128 + number
+    assert signal.getsignal(number) == before
+    trained = workspace.folder / "store" / "train"
+    assert [path.name for path in trained.glob(".*.kept/*.json")] == ["step-000000001.json"]
+    prune_results(workspace.folder / "store", PruneConfig(keep="last"))
+    with pytest.MonkeyPatch.context() as patch:
+        steps = steps_made(patch)
+        assert outcome(run(workspace.config("rounds=2"))) == uninterrupted
+    assert steps[0] == 2 and steps.count(1) == 1, "only the second round began at its first step"
+    assert not list(trained.glob(".*.kept"))
+
+
+@pytest.mark.invariant
+@pytest.mark.slow
+def test_training_goes_on_where_it_was_killed(
+    workspace: Workspace, uninterrupted: list[Any]
+) -> None:
+    """How often checkpoints are written makes no other run."""
+
+    def arm(patch: pytest.MonkeyPatch) -> None:
+        config = workspace.config
+        often = partial(config, "trainer.checkpoint_minutes=1e-9")
+        patch.setattr(Workspace, "config", lambda _, *more: often(*more))
+        interrupt_training(patch, 2, signal.SIGKILL)
+
+    run_and_die(workspace, arm)
+    with pytest.MonkeyPatch.context() as patch:
+        steps = steps_made(patch)
+        config = workspace.config("rounds=2", "trainer.checkpoint_minutes=0")
+        assert outcome(run(config)) == uninterrupted
+    assert steps[0] == 2
 
 
 @pytest.mark.invariant

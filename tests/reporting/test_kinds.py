@@ -9,7 +9,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from cem_lightning.reporting.html import report_page
-from cem_lightning.reporting.kinds import format_gaps, kind_rows, quarantine_note
+from cem_lightning.reporting.kinds import kind_rows, quarantine_note
 from cem_lightning.reporting.run_folder import RunRecord
 from cem_lightning.reporting.tables import run_tables
 from tests.reporting.records import make_record
@@ -31,17 +31,12 @@ COUNTS = (
 
 
 def triaged() -> RunRecord:
-    """A run in which form and knowledge come apart."""
+    """A run whose mistakes were told apart."""
     record = make_record()
     metrics = deepcopy(record.metrics)
     metrics["rounds"][1]["triage"] = {
         name: dict(zip(COUNTS, counts, strict=True)) for name, counts in KINDS.items()
     }
-    for number, current in enumerate(metrics["rounds"]):
-        for name, scores in current["pools"].items():
-            gap = 0.25 - 0.125 * min(number, 1) if name == "heldout" else 0.0
-            scores["likelihood_accuracy"] = scores["accuracy"] + gap
-            scores["format_gap"] = gap
     stories = tuple(replace(each, triage_class="knowledge_gap") for each in record.stories)
     held = ({"id": "a"}, {"id": "b"})
     return replace(record, metrics=metrics, stories=stories, quarantine=held)
@@ -66,15 +61,6 @@ def test_every_class_has_a_row() -> None:
     assert "round 1 · knowledge gap" in page
 
 
-def test_the_gap_of_format_is_told_where_there_is_one() -> None:
-    record = triaged()
-    assert {pool for _, pool, _ in format_gaps(record)} == {"heldout"}
-    lines = [line.split() for line in printed(record).splitlines()]
-    assert any(line[:3] == ["0", "·", "heldout"] and line[-1] == "+25.0" for line in lines)
-    assert any(line[:3] == ["1", "·", "heldout"] and line[-1] == "+12.5" for line in lines)
-    assert "Format and knowledge apart" in report_page(record)
-
-
 def test_quarantine_is_told_with_what_to_do() -> None:
     record = triaged()
     assert quarantine_note(record).startswith("2 questions are in quarantine")
@@ -84,5 +70,5 @@ def test_quarantine_is_told_with_what_to_do() -> None:
 
 def test_a_record_of_before_says_nothing_of_it() -> None:
     record = make_record()
-    assert not kind_rows(record) and not format_gaps(record) and not quarantine_note(record)
+    assert not kind_rows(record) and not quarantine_note(record)
     assert "kind of mistakes" not in printed(record) + report_page(record)

@@ -14,7 +14,7 @@ import pytest
 
 from cem_lightning.storage import store as store_module
 from cem_lightning.storage.pruning import Pruned, Verdict, disk_usage, prune_store
-from cem_lightning.storage.store import Result, Store, free_part, lock_of
+from cem_lightning.storage.store import Result, Store, free_part, kept_for, lock_of
 
 STAGES = ("answer", "train")
 
@@ -91,7 +91,7 @@ def test_left_overs_of_killed_processes_go_and_foreign_files_stay(tmp_path: Path
     kept = make(store, 1)
     dead = "0" * 24
     stage = tmp_path / "train"
-    for name in ("work", "gone"):
+    for name in ("work", "kept", "gone"):
         (stage / f".{dead}.{name}").mkdir()
         (stage / f".{dead}.{name}" / "half").write_bytes(b"x" * 5000)
     (stage / f"..{dead}.record.1a2b3c4d").write_text("{")
@@ -100,7 +100,26 @@ def test_left_overs_of_killed_processes_go_and_foreign_files_stay(tmp_path: Path
     before = used(tmp_path)
     (train,) = prune_store(tmp_path, STAGES, verdicts(**{kept.key: "keep"}))
     assert sorted(each.name for each in stage.iterdir()) == sorted([kept.key, "notes.txt"])
-    assert train.freed == before - used(tmp_path) >= 10_000
+    assert train.freed == before - used(tmp_path) >= 15_000
+
+
+@pytest.mark.parametrize("verdict", ["keep", "free weights", "remove"])
+def test_what_an_unfinished_stage_keeps_stays_as_long_as_it_is_wanted(
+    tmp_path: Path, verdict: Verdict
+) -> None:
+    key, done = "0" * 24, make(Store(tmp_path), 1)
+    kept = kept_for(tmp_path / "train" / key)
+    beside_result = kept_for(done.folder)  # of a process killed right after publishing
+    for each in (kept, beside_result):
+        each.mkdir()
+        (each / "state").write_bytes(b"x" * 20_000)
+    before = used(tmp_path)
+    (train,) = prune_store(tmp_path, STAGES, verdicts(**{key: verdict, done.key: "keep"}))
+    assert kept.exists() == (verdict == "keep")
+    assert not beside_result.exists()
+    assert train.freed == before - used(tmp_path) >= 20_000 * (1 + (verdict != "keep"))
+    assert train.left == used(tmp_path) - tmp_path.lstat().st_blocks * 512
+    assert (train.kept, train.removed) == (1, 0)
 
 
 def test_what_only_looks_like_a_result_stays(tmp_path: Path) -> None:

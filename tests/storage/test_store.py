@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cem_lightning.storage.digests import digest_path
-from cem_lightning.storage.store import Result, Store
+from cem_lightning.storage.store import Result, Store, kept_for
 
 KEY = {"version": 1, "inputs": {"model": "abc"}, "config": {"rate": 0.5}}
 
@@ -116,6 +116,30 @@ def test_an_exception_leaves_nothing(tmp_path: Path, error: BaseException) -> No
     assert not list(store.root.rglob("half"))
     assert not store.get_or_run("train", KEY, writer(log)).reused
     assert runs(log) == 1
+
+
+def test_what_a_stage_keeps_outlives_its_end_and_goes_with_its_result(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    kept = kept_for(store.root / "train" / store.key("train", KEY))
+    found: list[bool] = []
+
+    def failing_once(folder: Path) -> dict[str, Any]:
+        assert folder.parent == kept.parent
+        found.append(kept.exists())
+        kept.mkdir(exist_ok=True)
+        (kept / "state").write_text("7")
+        if len(found) == 1:
+            raise KeyboardInterrupt
+        return {"seconds": 1.0}
+
+    with pytest.raises(KeyboardInterrupt):
+        store.get_or_run("train", KEY, failing_once)
+    assert visible(store) == []
+    assert (kept / "state").read_text() == "7"
+    result = store.get_or_run("train", KEY, failing_once)
+    assert found == [False, True]
+    assert not kept.exists()
+    assert "state" not in result.record["digests"]
 
 
 def test_a_record_that_is_no_json_leaves_nothing(tmp_path: Path) -> None:

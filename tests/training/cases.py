@@ -33,7 +33,7 @@ def settings(**changes: Any) -> TrainerConfig:
         "warmup_fraction": 0.1,
         "schedule": "linear",
         "batch": 8,
-        "micro_batch": 8,
+        "pack_tokens": 400,
         "max_gradient_norm": 1.0,
         "lora": None,
     }

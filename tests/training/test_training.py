@@ -81,18 +81,82 @@ def largest_difference(one: Any, other: Any) -> float:
 def test_a_batch_of_eight_is_eight_batches_of_one(
     tmp_path: Path, corpus: Path, lora: LoraSettings | None
 ) -> None:
-    data = CorpusDataModule(corpus, RECIPE, seed=1, batch=8, micro_batch=8)
+    data = CorpusDataModule(corpus, RECIPE, seed=1, batch=8, pack_tokens=400)
     assert data.steps >= 3
     assert len(data.order) % 8, "the last window must be partial"
     start = tiny_model("qwen2", vocabulary=VOCABULARY).double()
-    whole, single, threes = (
-        run(tmp_path / str(size), corpus, lora=lora, network=deepcopy(start), micro_batch=size)[0]
-        for size in (8, 1, 3)
+    whole, single, few = (
+        run(tmp_path / str(size), corpus, lora=lora, network=deepcopy(start), pack_tokens=size)[0]
+        for size in (400, 40, 90)
     )
     assert largest_difference(whole, single) <= 1e-6
-    assert largest_difference(whole, threes) <= 1e-6
+    assert largest_difference(whole, few) <= 1e-6
     if lora is None:
         assert largest_difference(whole, start) > 1e-4, "it has trained"
+
+
+@pytest.mark.invariant
+def test_a_model_that_would_mix_documents_is_trained_on_one_at_a_time(
+    tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packed is unpacked: refusing to pack gives the same weights."""
+    start = tiny_model("qwen2", vocabulary=VOCABULARY).double()
+    packed, _ = run(tmp_path / "packed", corpus, network=deepcopy(start))
+    monkeypatch.setattr("cem_lightning.training.fit.isolates_documents", lambda _: False)
+    unpacked, _ = run(tmp_path / "unpacked", corpus, network=deepcopy(start))
+    assert largest_difference(packed, unpacked) <= 1e-6
+    assert largest_difference(packed, start) > 1e-4, "it has trained"
+
+
+@pytest.mark.invariant
+@pytest.mark.parametrize("lora", [None, LORA.model_copy(update={"dropout": 0.3})])
+def test_activations_computed_again_give_the_same_weights(
+    tmp_path: Path, corpus: Path, lora: LoraSettings | None
+) -> None:
+    kept, again = (
+        run(tmp_path / str(on), corpus, lora=lora, activation_checkpointing=on)[0]
+        for on in (False, True)
+    )
+    assert largest_difference(kept, again) == 0
+    assert not again.is_activation_checkpointing
+
+
+def test_layers_are_passed_twice_where_activations_are_not_kept(
+    tmp_path: Path, corpus: Path
+) -> None:
+    passes = []
+    for on in (False, True):
+        network = tiny_model("qwen2", vocabulary=VOCABULARY)
+        calls: list[int] = []
+        network.model.layers[0].self_attn.register_forward_hook(
+            lambda *_, calls=calls: calls.append(1)
+        )
+        _, result = run(tmp_path / str(on), corpus, network=network, activation_checkpointing=on)
+        passes.append(len(calls))
+    assert passes[1] - passes[0] == result.steps
+
+
+def test_dora_learns_sizes_apart_and_merges(tmp_path: Path, corpus: Path) -> None:
+    dora = LORA.model_copy(update={"dora": True})
+    trained, result = run(tmp_path / "run", corpus, lora=dora)
+    saved = load_file(result.weights / ADAPTER_WEIGHTS)
+    assert any("lora_magnitude_vector" in name for name in saved)
+    base = tiny_model("qwen2", vocabulary=VOCABULARY)
+    again = add_adapter(deepcopy(base), dora, seed=9, previous=result.weights)
+    assert largest_difference(again, trained) == 0
+    ids = torch.arange(12)[None]
+    expected = trained(ids).logits
+    assert torch.allclose(again.merge_and_unload()(ids).logits, expected, atol=1e-5)
+    with pytest.raises(UserError, match=r"trainer\.lora\.dora is False, .* has True"):
+        add_adapter(base, LORA, seed=1, previous=result.weights)
+
+
+def test_an_example_longer_than_a_pack_is_refused_with_its_number(
+    tmp_path: Path, corpus: Path
+) -> None:
+    longest = max(range(30), key=lambda at: len(examples()[at].ids))
+    with pytest.raises(UserError, match=rf"trainer\.pack_tokens is 39, .* example {longest} \("):
+        run(tmp_path / "run", corpus, pack_tokens=39)
 
 
 @pytest.mark.invariant
@@ -126,7 +190,7 @@ def test_training_leaves_the_random_state_and_flags_as_they_were(
 def test_a_run_leaves_weights_curves_and_counts(tmp_path: Path, corpus: Path) -> None:
     task = Listener()
     network, result = run(tmp_path / "run", corpus, task=task)
-    data = CorpusDataModule(corpus, RECIPE, seed=1, batch=8, micro_batch=8)
+    data = CorpusDataModule(corpus, RECIPE, seed=1, batch=8, pack_tokens=400)
     assert set(result.tokens) == set(KINDS)
     assert sum(result.tokens.values()) == data.tokens == task.tokens
     assert result.tokens["extractive"] == 0
@@ -157,7 +221,7 @@ def test_the_logged_loss_is_the_weighted_sum_over_the_tokens_of_the_step(
     """Against a plain computation over the whole first step, without any of the module's code."""
     network = tiny_model("qwen2", vocabulary=VOCABULARY)
     made = examples()
-    data = CorpusDataModule(corpus, RECIPE, seed=1, batch=8, micro_batch=8)
+    data = CorpusDataModule(corpus, RECIPE, seed=1, batch=8, pack_tokens=400)
     total, count = 0.0, 0
     for at in data.order[:8]:
         ids = torch.tensor([made[at].ids])
@@ -167,7 +231,7 @@ def test_the_logged_loss_is_the_weighted_sum_over_the_tokens_of_the_step(
                 weight = 0.5 if made[at].kind == "passage" else 1.0
                 total -= weight * float(scores[place - 1, ids[0, place]])
                 count += 1
-    _, result = run(tmp_path / "run", corpus, micro_batch=3)
+    _, result = run(tmp_path / "run", corpus, pack_tokens=50)
     with result.curves.open() as file:
         logged = float(next(csv.DictReader(file))["loss"])
     assert math.isclose(logged, total / count, rel_tol=1e-5)

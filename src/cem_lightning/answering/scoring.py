@@ -17,6 +17,7 @@ from transformers import DynamicCache
 from cem_lightning.answering.radix import Group, Ids, Path, Row, plain, plan
 from cem_lightning.errors import UserError
 from cem_lightning.models.encoding import common_prefix
+from cem_lightning.models.head import Head
 from cem_lightning.models.loading import LanguageModel
 
 SCORER_VERSION = 2  # raise it when the same model and prompts would give other log-likelihoods
@@ -122,7 +123,7 @@ def _own(passes: Sequence[_Pass], model: LanguageModel, share: tuple[int, int]) 
     rank, processes = share
     if processes == 1:
         return passes
-    head = model.network.get_output_embeddings().weight.numel()
+    head = Head.of(model.network).weight.numel()
     body = sum(each.numel() for each in model.network.get_decoder().parameters()) - head
     costs = [each.cost(max(body, 1), head) for each in passes]
     own, before = [], 0
@@ -258,23 +259,14 @@ def _log_probabilities(
     rows = torch.tensor([unique[place] for place, _ in wanted], device=states.device)
     tokens = torch.tensor([token for _, token in wanted], device=states.device)
     scores = torch.empty(len(wanted), dtype=torch.float64, device=states.device)
+    head = Head.of(model.network)
     step = max(1, _HEAD_CELLS // model.network.config.get_text_config().vocab_size)
     for start in range(0, len(chosen), step):
-        logits = _logits(model, chosen[start : start + step])
+        logits = head.logits(chosen[start : start + step])
         here = (rows >= start) & (rows < start + step)
         at = rows[here] - start
         scores[here] = (logits[at, tokens[here]] - logits.logsumexp(-1)[at]).double()
     return scores.cpu()
-
-
-def _logits(model: LanguageModel, states: Tensor) -> Tensor:
-    """What the model's head makes of outputs of its body, in float32."""
-    config = model.network.config.get_text_config()
-    logits: Tensor = model.network.get_output_embeddings()(states).float()
-    cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
-    if cap is not None:
-        logits = torch.tanh(logits / cap) * cap
-    return logits
 
 
 def _windows(config: Any, context: int) -> dict[str, int]:
@@ -295,6 +287,7 @@ def _knows_trees(model: LanguageModel) -> bool:
     Raises:
         UserError: if even one sequence is scored otherwise than by the whole model.
     """
+    head = Head.of(model.network)
     vocabulary = model.network.config.get_text_config().vocab_size
     ids = [1 + 7 * at % (vocabulary - 1) for at in range(10)]
     paths = [Path(tuple(ids[:6]), 0), Path((*ids[:3], *ids[6:]), 0)]
@@ -312,7 +305,7 @@ def _knows_trees(model: LanguageModel) -> bool:
         except (TypeError, ValueError, KeyError, RuntimeError):
             return False  # it does not take such positions or masks at all
         found = {
-            index: _logits(model, states[at, places])
+            index: head.logits(states[at, places])
             for at, row in enumerate(rows)
             for index, places in row.wanted
         }

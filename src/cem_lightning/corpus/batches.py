@@ -1,4 +1,4 @@
-"""Cuts the order of examples into optimizer steps, and a step into padded micro-batches.
+"""Examples in steps, and a step in packs.
 
 One batch that Lightning sees is one whole optimizer step, so its loss can be normalised exactly.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -14,35 +15,33 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from cem_lightning.corpus.config import KINDS
+from cem_lightning.corpus.packing import best_fit
 
 
 @dataclass(frozen=True)
-class MicroBatch:
-    """Sequences that go through the model at once.
+class Pack:
+    """Examples one behind another, without padding, that go through the model at once.
 
     Attributes:
-        input_ids: (B, T) token ids, padded on the right.
-        attention_mask: (B, T), 1 for a token and 0 for padding.
-        supervised: (B, T), True where the prediction of this token is trained; never at position
-            0, which nothing predicts.
-        kinds: (B,) position of each sequence's kind in `KINDS`.
-        padded: whether there is any padding; known here so that no device must be asked.
+        input_ids: (tokens,) token ids.
+        supervised: (tokens,), True where the prediction of this token is trained; never at the
+            first of an example, which nothing predicts.
+        kinds: (tokens,) position in `KINDS` of the kind of each token's example.
+        lengths: tokens of each example.
     """
 
     input_ids: Tensor
-    attention_mask: Tensor
     supervised: Tensor
     kinds: Tensor
-    padded: bool
+    lengths: tuple[int, ...]
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> MicroBatch:
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Pack:
         """The same on another device; Lightning calls this."""
-        return MicroBatch(
+        return Pack(
             self.input_ids.to(device, non_blocking=non_blocking),
-            self.attention_mask.to(device, non_blocking=non_blocking),
             self.supervised.to(device, non_blocking=non_blocking),
             self.kinds.to(device, non_blocking=non_blocking),
-            self.padded,
+            self.lengths,
         )
 
 
@@ -69,29 +68,33 @@ class StepSampler(Sampler[list[int]]):
             yield list(self.order[begin : begin + self.batch])
 
 
-def micro_batches(rows: Sequence[Mapping[str, Any]], size: int) -> list[MicroBatch]:
-    """One optimizer step as micro-batches of at most `size` examples.
-
-    Examples of like length share a micro-batch, the longest first: little padding, and memory
-    peaks at once rather than late in the run. The loss does not depend on the cut.
+def packs(
+    rows: Sequence[Mapping[str, Any]], pack_tokens: int | None, processes: int = 1
+) -> list[Pack]:
+    """One optimizer step in packs; the loss does not depend on the cut.
 
     Args:
         rows: rows of the examples folder, with the columns kind, ids and supervised.
+        pack_tokens: most tokens of a pack; None puts every example into one of its own.
+        processes: how many share the step; packs get shorter for their sake.
     """
-    ordered = sorted(rows, key=lambda row: -len(row["ids"]))
-    return [_pad(ordered[start : start + size]) for start in range(0, len(ordered), size)]
-
-
-def _pad(rows: Sequence[Mapping[str, Any]]) -> MicroBatch:
     lengths = [len(row["ids"]) for row in rows]
-    shape = (len(rows), max(lengths))
-    input_ids = torch.zeros(shape, dtype=torch.long)
-    attention_mask = torch.zeros(shape, dtype=torch.long)
-    supervised = torch.zeros(shape, dtype=torch.bool)
-    for at, (row, length) in enumerate(zip(rows, lengths, strict=True)):
-        input_ids[at, :length] = torch.as_tensor(row["ids"])
-        attention_mask[at, :length] = 1
-        supervised[at, :length] = torch.as_tensor(row["supervised"])
-    supervised[:, 0] = False
-    kinds = torch.tensor([KINDS.index(row["kind"]) for row in rows])
-    return MicroBatch(input_ids, attention_mask, supervised, kinds, min(lengths) < max(lengths))
+    if pack_tokens is None:
+        return [_pack([row]) for row in sorted(rows, key=lambda row: -len(row["ids"]))]
+    share = max(-(-sum(lengths) // processes), *lengths)
+    places = best_fit(lengths, min(share, pack_tokens))
+    return [_pack([rows[at] for at in pack]) for pack in places]
+
+
+def _pack(rows: Sequence[Mapping[str, Any]]) -> Pack:
+    lengths = tuple(len(row["ids"]) for row in rows)
+    supervised = torch.tensor([*chain.from_iterable(row["supervised"] for row in rows)])
+    supervised[torch.tensor((0, *lengths[:-1])).cumsum(0)] = False
+    return Pack(
+        torch.tensor([*chain.from_iterable(row["ids"] for row in rows)]),
+        supervised,
+        torch.tensor([KINDS.index(row["kind"]) for row in rows]).repeat_interleave(
+            torch.tensor(lengths)
+        ),
+        lengths,
+    )

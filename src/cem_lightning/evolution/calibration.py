@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,14 +58,14 @@ class Measured:
 def training_batch(
     prepared: Prepared, encoder: Encoder, mix: Mapping[Kind, float], context: int
 ) -> list[Row]:
-    """One micro-batch as a round may read it, of the user's own documents and questions.
+    """One optimizer step as a round may read it, of the user's own documents and questions.
 
     Args:
         mix: share of the examples by kind.
         context: the longest sequence the model can read, in tokens.
     """
     config, wording = prepared.config, Wording(prepared.config.answering.method)
-    size = config.trainer.micro_batch
+    size = config.trainer.batch
     documents, questions = prepared.corpus.documents, prepared.pools.source
     passages = min(size, round(size * mix.get("passage", 0.0))) if documents else 0
     rows: list[Row] = []
@@ -94,7 +95,7 @@ def measure(
 
     Args:
         tokens: of every question, by its id.
-        batch: rows of one micro-batch.
+        batch: rows of one optimizer step.
         task: told of questions asked.
 
     Raises:
@@ -114,7 +115,7 @@ def measure(
     loaded = load_model(model.path, config.model).with_shots(shots)
     network = loaded.network
     asking = _asking_rate(prepared, loaded, tokens, task)
-    forward = _forward_rate(network, batch, prepared.device)
+    forward = _forward_rate(network, batch, config.trainer.pack_tokens, prepared.device)
     activations = _activation_bytes(network)
     weights = list(network.parameters())
     parameters, model_bytes = _size(weights)
@@ -157,33 +158,38 @@ def _asking_rate(
         size *= 2
 
 
-def _forward_rate(network: Any, rows: Sequence[Row], device: str) -> float:
+def _forward_rate(network: Any, rows: Sequence[Row], pack_tokens: int, device: str) -> float:
     """Tokens a second of a training batch without gradients; the first pass warms up."""
     import torch
 
-    from cem_lightning.corpus.batches import micro_batches
+    from cem_lightning.corpus.batches import packs
+    from cem_lightning.corpus.config import KINDS
+    from cem_lightning.models.documents import isolates_documents, within_documents
     from cem_lightning.training.objective import token_losses
 
-    (batch,) = micro_batches(rows, len(rows))
-    batch = batch.to(network.device)
+    packed = isolates_documents(network)
+    longest = max(len(row["ids"]) for row in rows)
+    step = packs(rows, max(pack_tokens, longest) if packed else None)
+    factors = torch.ones(len(KINDS), dtype=torch.float64, device=network.device)
     seconds = 0.0
-    for _ in range(2):
-        start = time.perf_counter()
-        with torch.inference_mode():
-            token_losses(network, batch)
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
+    with torch.inference_mode(), within_documents(network) if packed else nullcontext():
+        for _ in range(2):
+            start = time.perf_counter()
+            for pack in step:
+                token_losses(network, pack.to(network.device), factors)
+            if device == "cuda":
+                torch.cuda.synchronize()
+            seconds = time.perf_counter() - start
     return sum(len(row["ids"]) for row in rows) / seconds
 
 
 def _activation_bytes(network: Any) -> int:
-    """Bytes that training keeps of a token: what the layers' products read, and the logits.
+    """Bytes that training keeps of a token: what the layers' products read.
 
     For each layer two normed inputs, the residual stream twice, query, output and key and value
     of attention, and three vectors of the gated feed-forward net (after Korthikanti et al. 2022,
-    arXiv 2205.05198, for attention that keeps no matrix); for the vocabulary the logits, their
-    softmax and its gradient, in 4 bytes each.
+    arXiv 2205.05198, for attention that keeps no matrix). The logits of a pack never exist at
+    once.
     """
     settings = network.config.get_text_config()
     width = int(settings.hidden_size)
@@ -192,7 +198,7 @@ def _activation_bytes(network: Any) -> int:
     grouped = int(getattr(settings, "num_key_value_heads", None) or heads)
     values = 6 * width + 2 * width * grouped // heads + 3 * inner
     layers = int(settings.num_hidden_layers)
-    return layers * values * int(network.dtype.itemsize) + 3 * 4 * int(settings.vocab_size)
+    return layers * values * int(network.dtype.itemsize)
 
 
 def _size(weights: Sequence[Any]) -> tuple[int, int]:

@@ -113,7 +113,7 @@ def examine(prepared: Prepared, progress: Progress) -> Findings:
         problems=(
             *_pool_problems(prepared, found, tokens, context),
             *_corpus_problems(prepared, corpus, context),
-            *_machine_problems(prepared, expected),
+            *_machine_problems(prepared, expected, longest if config.rounds else 0),
         ),
     )
 
@@ -243,15 +243,21 @@ def _corpus_problems(
         )
 
 
-def _machine_problems(prepared: Prepared, expected: Forecast) -> Iterator[Problem]:
+def _machine_problems(prepared: Prepared, expected: Forecast, longest: int) -> Iterator[Problem]:
     config = prepared.config
+    if longest > config.trainer.pack_tokens:
+        yield Problem(
+            "trainer.pack_tokens",
+            f"is {config.trainer.pack_tokens}, and the longest training example may have {longest}",
+            f"set trainer.pack_tokens={longest}",
+        )
     there = machine_bytes(prepared.device)
     if expected.memory > there:
         yield Problem(
             "trainer",
             f"about {memory(expected.memory)} are needed and the {prepared.device} has "
             f"{memory(there)}",
-            "lower trainer.micro_batch and answering.batch_tokens, train an adapter (trainer=lora) "
+            "lower trainer.pack_tokens and answering.batch_tokens, train an adapter (trainer=lora) "
             "or take a smaller model",
         )
     free = free_bytes(config.store_dir)

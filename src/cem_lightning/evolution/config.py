@@ -28,7 +28,7 @@ from cem_lightning.questions.config import DataConfig
 from cem_lightning.questions.records import PoolName
 from cem_lightning.reporting.config import LoggerConfig
 from cem_lightning.storage.digests import digest_value
-from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
+from cem_lightning.training.config import FREE_KEYS, ObjectiveConfig, TrainerConfig
 
 Action = Literal[
     "run", "check", "compare", "inspect", "trace", "export", "harness", "prune", "dashboard"
@@ -200,18 +200,6 @@ class Config(BaseModel):
         for key in ACCESS_KEYS:
             values["knowledge"].pop(key, None)
         del values["model"]["device"]
-        del values["trainer"]["devices"]
+        for key in FREE_KEYS:
+            del values["trainer"][key]
         return values
-
-
-def changed_keys(before: Any, after: Any, key: str = "") -> list[str]:
-    """Dotted keys in which two plain configurations differ, with both values."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        return [
-            line
-            for name in sorted({*before, *after})
-            for line in changed_keys(
-                before.get(name), after.get(name), f"{key}.{name}" if key else name
-            )
-        ]
-    return [] if before == after else [f"{key}: {before!r} there, {after!r} now"]

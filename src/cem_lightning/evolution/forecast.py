@@ -125,7 +125,9 @@ def forecast(
             )
         )
     states = (1 + OPTIMIZER_STATES) * measured.trained_bytes  # and the gradient
-    kept = measured.activation_bytes * longest * config.trainer.micro_batch
+    kept = measured.activation_bytes * min(
+        config.trainer.pack_tokens, config.trainer.batch * longest
+    )
     training = measured.resident + measured.model_bytes + states + kept if steps_read else 0
     return Forecast(
         device=prepared.device,

@@ -23,6 +23,7 @@ from cem_lightning.mistakes.records import LABELS
 from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.records import Question
 from cem_lightning.storage.store import Part, Result
+from cem_lightning.training.config import FREE_KEYS
 
 
 @dataclass
@@ -130,7 +131,12 @@ class Loop:
             **config.knowledge.model_dump(mode="json", exclude=set(ACCESS_KEYS)),
             "digest": corpus_digest,
         }
-        self._access = config.knowledge.model_dump(mode="json", include=set(ACCESS_KEYS))
+        knowledge = config.knowledge.model_dump(mode="json", include=set(ACCESS_KEYS))
+        self._access = {
+            "open_book": knowledge,
+            "acquire": knowledge,
+            "train": config.trainer.model_dump(mode="json", include={"checkpoint_minutes"}),
+        }
 
     @property
     def model(self) -> Part:
@@ -307,7 +313,7 @@ class Loop:
                 "model": self._model_settings,
                 "recipe": recipe,
                 "objective": config.objective.model_dump(mode="json"),
-                "trainer": config.trainer.model_dump(mode="json", exclude={"devices"}),
+                "trainer": config.trainer.model_dump(mode="json", exclude=set(FREE_KEYS)),
                 "seed": config.seed,
             },
         )
@@ -326,7 +332,7 @@ class Loop:
             inputs,
             settings,
             round=current.number,
-            access=self._access if "knowledge" in settings else None,
+            access=self._access.get(stage),
         )
 
 

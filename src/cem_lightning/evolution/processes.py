@@ -26,6 +26,7 @@ _TRAINING = "train"  # the stage whose processes wait for one another at every s
 # One that waits is not stuck: the first may be looking up passages, another have the longest
 # questions. If one dies, torchrun ends the others.
 _PATIENCE = timedelta(days=7)
+_ORDERLY = 40.0  # seconds to write a checkpoint in; torchrun gives its processes 30
 _LONGEST = 2000  # characters of an error: a line must stay whole among those of other processes
 
 
@@ -43,7 +44,9 @@ def run_in_processes(
     """
     import torch
 
-    if _job(folder)["config"]["model"]["device"] == "cuda":
+    job = _job(folder)
+    patience = _ORDERLY if job["stage"] == _TRAINING else 0
+    if job["config"]["model"]["device"] == "cuda":
         _refuse_too_few_gpus(devices)
         torch.cuda.empty_cache()  # of earlier stages: the processes need the room
     environment = {
@@ -57,9 +60,12 @@ def run_in_processes(
     command = [*torchrun, "-m", "cem_lightning.worker", str(folder)]
     with (
         tempfile.TemporaryFile() as said,
-        child(command, stdout=subprocess.PIPE, stderr=said, environment=environment) as started,
+        child(
+            command, stdout=subprocess.PIPE, stderr=said, environment=environment,
+            patience=patience,
+        ) as started,
         ExitStack() as shown,
-    ):
+    ):  # fmt: skip
         assert started.stdout is not None
         record = _follow(started.stdout, title, progress, shown)
         if started.wait() == 0 and record is not None:
@@ -67,7 +73,7 @@ def run_in_processes(
         said.seek(0)
         raise RuntimeError(
             f"{title}: one of {devices} processes ended without a word. A SIGKILL below is mostly "
-            "the system's, for want of memory: lower trainer.micro_batch where it trains, "
+            "the system's, for want of memory: lower trainer.pack_tokens where it trains, "
             "answering.batch_tokens where it answers, or trainer.devices.\n"
             + said.read().decode(errors="replace")[-_LONGEST:]
         )

@@ -221,6 +221,7 @@ def _rows(
                     margin=answer.margin,
                     agreement=answer.agreement,
                     state=became[question.id],
+                    likelihood_right=likeliest_is_right(answer, question),
                 )
 
 

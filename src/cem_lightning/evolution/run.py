@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cem_lightning.errors import UserError
-from cem_lightning.evolution.config import Config, changed_keys
+from cem_lightning.evolution.config import Config
 from cem_lightning.evolution.loop import Course
 from cem_lightning.evolution.prepare import prepare
 from cem_lightning.evolution.record import arm, make_record
@@ -22,6 +22,7 @@ from cem_lightning.evolution.stage_log import StageLog, claimed
 from cem_lightning.reporting.run_folder import FINISHED
 from cem_lightning.reporting.tracking import RoundFiles, RunIdentity
 from cem_lightning.storage.atomic import write_json
+from cem_lightning.storage.digests import changed_keys
 from cem_lightning.storage.store import Store
 
 _CONFIG = "config.json"
@@ -86,7 +87,7 @@ def _identity(config: Config, folder: Path, sweep: str | None) -> RunIdentity:
 
 @contextmanager
 def _ended_in_order() -> Iterator[None]:
-    """SIGTERM as an exception, so that whoever logs the run hears of its end."""
+    """Signals as exceptions, so that whoever logs the run hears of its end."""
 
     def end(number: int, _: object) -> None:
         sys.exit(128 + number)
@@ -94,11 +95,13 @@ def _ended_in_order() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
-    before = signal.signal(signal.SIGTERM, end)
+    # the second is what batch systems announce the end of a job's time with
+    before = {each: signal.signal(each, end) for each in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @contextmanager

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from cem_lightning.errors import UserError
+from cem_lightning.evolution.job import Job
 from cem_lightning.evolution.processes import run_in_processes
-from cem_lightning.evolution.stages import POOLS, STAGES, Job
+from cem_lightning.evolution.stages import POOLS, STAGES
 from cem_lightning.progress import Progress
 from cem_lightning.questions.pools import Pools
 from cem_lightning.storage.atomic import write_json, write_jsonl
-from cem_lightning.storage.store import Part, Result, Store, lock_of, remove
+from cem_lightning.storage.store import Part, Result, Store, kept_for, lock_of, remove
 
 _JOB = "job.json"
 POOLS_STAGE = "pools"  # what the store keeps the questions under, beside the stages
@@ -75,7 +76,8 @@ class Runner:
 
         Args:
             round: the round that it belongs to, if it does to one.
-            access: how the stage reaches what lies outside; no part of the key.
+            access: what no result depends on, such as how the stage reaches what lies outside; no
+                part of the key.
 
         Raises:
             UserError: if it would have to be run and this runner computes nothing.
@@ -91,7 +93,8 @@ class Runner:
             self._restore(inputs)
             paths = {name: str(part.path) for name, part in inputs.items()}
             job = {"stage": stage, "inputs": paths, "config": dict(config)}
-            write_json(folder / _JOB, job | {"access": dict(access or {})})
+            kept = kept_for(self._store.root / stage / key)
+            write_json(folder / _JOB, job | {"access": dict(access or {}), "kept": str(kept)})
             if stage not in _SHARED or "model" not in config:  # then no model is asked
                 return run_stage(folder, title, self._progress)
             if self._devices == 1:
@@ -105,7 +108,8 @@ class Runner:
             "inputs": {name: part.digest for name, part in inputs.items()},
             "config": dict(config),
         }
-        self._note(round, stage, self._store.key(stage, key_parts))
+        key = self._store.key(stage, key_parts)
+        self._note(round, stage, key)
         result = self._store.get_or_run(
             stage,
             key_parts,
@@ -176,11 +180,13 @@ def run_stage(folder: Path, title: str, progress: Progress) -> dict[str, Any]:
     job = json.loads((folder / _JOB).read_text(encoding="utf-8"))
     inputs = {name: Path(path) for name, path in job["inputs"].items()}
     start = time.perf_counter()
-    made = Job(folder, inputs, job["config"], title, progress, job.get("access", {}))
+    kept = Path(job["kept"]) if "kept" in job else None
+    made = Job(folder, inputs, job["config"], title, progress, job.get("access", {}), kept)
     record = STAGES[job["stage"]].run(made)
+    earlier = record.pop("earlier_seconds", 0.0)  # of a stage that was continued
     return {
         **record,
-        "seconds": round(time.perf_counter() - start, 3),
+        "seconds": round(time.perf_counter() - start + earlier, 3),
         "peak_memory_bytes": peak_memory_bytes(),
         "environment": environment(),
     }

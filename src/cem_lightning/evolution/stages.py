@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,12 @@ from cem_lightning.answering.records import Answer
 from cem_lightning.corpus.assemble import Routed, by_route
 from cem_lightning.corpus.assemble import assemble as assemble_examples
 from cem_lightning.corpus.config import RecipeConfig
-from cem_lightning.knowledge.config import KnowledgeConfig, knowledge_config
+from cem_lightning.evolution.job import Job, Stage
 from cem_lightning.knowledge.corpora import Corpus
 from cem_lightning.knowledge.records import Passage
 from cem_lightning.mistakes.config import MistakesConfig, TriageConfig
 from cem_lightning.mistakes.records import LABELS, Mistake
 from cem_lightning.mistakes.triage import Triaged
-from cem_lightning.models.config import ModelConfig
-from cem_lightning.progress import Progress
 from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.records import Question
 from cem_lightning.questions.wording import Wording
@@ -33,44 +30,6 @@ from cem_lightning.storage.atomic import read_jsonl, write_jsonl
 from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
 
 POOLS = ("source", "heldout", "ood")
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a stage is handed.
-
-    Attributes:
-        folder: where it writes.
-        inputs: files and folders of earlier stages, by the role they play here.
-        config: the part of the configuration it reads, as plain values.
-        title: how its line of progress begins.
-        access: how what lies outside is reached; no result depends on it.
-    """
-
-    folder: Path
-    inputs: dict[str, Path]
-    config: dict[str, Any]
-    title: str
-    progress: Progress
-    access: dict[str, Any] = field(default_factory=dict)
-
-    def model_config(self) -> ModelConfig:
-        """The model's settings, with its files where this job finds them."""
-        return ModelConfig(path=str(self.inputs["model"]), **self.config["model"])
-
-    def knowledge_config(self) -> KnowledgeConfig:
-        """The settings of retrieval; the corpus' digest is there for the key alone."""
-        values = dict(self.config["knowledge"])
-        del values["digest"]
-        return knowledge_config(values | self.access)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stage's function, which returns what is to be remembered of it, and its version."""
-
-    run: Callable[[Job], dict[str, Any]]
-    version: int
 
 
 def convert(job: Job) -> dict[str, Any]:
@@ -302,7 +261,7 @@ def train(job: Job) -> dict[str, Any]:
     from cem_lightning.training.fit import train as fit
 
     recipe = RecipeConfig(**job.config["recipe"])
-    config = TrainerConfig(**job.config["trainer"])
+    config = TrainerConfig(**job.config["trainer"], **job.access)
     seed, previous = job.config["seed"], job.inputs.get("weights")
     with job.progress.stage(job.title, total=recipe.tokens, unit="tokens") as task:
         if config.lora is None:
@@ -318,9 +277,15 @@ def train(job: Job) -> dict[str, Any]:
             config,
             seed=seed,
             folder=job.folder,
+            resume=job.kept,
             task=task,
+            say=lambda text: job.progress.say(f"{job.title}: {text}"),
         )
-    return {"tokens": result.tokens, "steps": result.steps}
+    return {
+        "tokens": result.tokens,
+        "steps": result.steps,
+        "earlier_seconds": result.earlier,
+    }
 
 
 STAGES: dict[str, Stage] = {
@@ -333,7 +298,7 @@ STAGES: dict[str, Stage] = {
     "acquire": Stage(acquire, 1),
     "triage": Stage(triage, 2),
     "assemble": Stage(assemble, 3),
-    "train": Stage(train, 1),
+    "train": Stage(train, 2),
 }
 
 

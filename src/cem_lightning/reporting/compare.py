@@ -37,6 +37,7 @@ from cem_lightning.reporting.figures import (
     percent_with_interval,
     points,
 )
+from cem_lightning.reporting.form import FormRow, form_rows, form_tables
 from cem_lightning.reporting.run_folder import RunRecord
 from cem_lightning.reporting.tables import make_console
 from cem_lightning.storage.atomic import write_json, write_text
@@ -60,12 +61,14 @@ class Comparison:
         seeds: of all runs.
         rows: accuracies by pool, round 0 first.
         contrasts: the main arm minus every other one.
+        form: gains of form and of knowledge apart, where they can differ.
         notes: what a reader must know before taking a difference at face value.
     """
 
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]
     contrasts: tuple[Contrast, ...]
+    form: tuple[FormRow, ...]
     ceilings: tuple[Ceiling, ...]
     notes: tuple[str, ...]
 
@@ -107,6 +110,7 @@ def compare(runs: Sequence[RunRecord]) -> Comparison:
         seeds=tuple(sorted({run.seed for run in runs})),
         rows=tuple(rows),
         contrasts=tuple(made),
+        form=form_rows(arms, pools, clusters),
         ceilings=tuple(ceilings(arms, pools)),
         notes=tuple(notes(arms, made)),
     )
@@ -154,6 +158,8 @@ def comparison_tables(comparison: Comparison) -> RenderableType:
             parts.append(Text("* the best single arm", "dim"))
     else:
         parts.append(Text(f"There is no other trained arm beside {MAIN_ARM} on the same seeds."))
+    if comparison.form:
+        parts += form_tables(comparison.form)
     parts += [Text(f"\nNote: {note}", "yellow") for note in comparison.notes]
     return Group(*parts, Text(f"\n{METHOD}", "dim"))
 

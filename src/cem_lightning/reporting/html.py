@@ -26,6 +26,7 @@ from cem_lightning.reporting.charts import (
 )
 from cem_lightning.reporting.compare import METHOD, Comparison
 from cem_lightning.reporting.contrasts import MAIN_ARM
+from cem_lightning.reporting.form import FORM, form_of
 from cem_lightning.reporting.gains import (
     changes_by_kind,
     flow,
@@ -36,7 +37,7 @@ from cem_lightning.reporting.gains import (
     slices,
     steps,
 )
-from cem_lightning.reporting.kinds import format_gaps, kind_rows, quarantine_note
+from cem_lightning.reporting.kinds import kind_rows, quarantine_note
 from cem_lightning.reporting.run_folder import MistakeStory, RunRecord
 from cem_lightning.storage.atomic import write_text
 
@@ -84,7 +85,8 @@ def report_page(record: RunRecord) -> str:
         largest=max(sum(each["tokens"].values()) for each in record.rounds),
         losses=_losses(record),
         mistake_kinds=kind_rows(record),
-        format_gaps=format_gaps(record),
+        form=form_of(record),
+        form_note=FORM,
         quarantine_note=quarantine_note(record),
         stories=chosen_stories(record),
         config=_flatten(record.config),
@@ -104,6 +106,7 @@ def comparison_page(comparison: Comparison) -> str:
         accuracies={pool: _arms(comparison, pool) for pool in comparison.pools},
         differences={pool: _contrasts(comparison, pool) for pool in comparison.pools},
         method=METHOD,
+        form_note=FORM,
         main=MAIN_ARM,
         POOL_WORDS=_POOL_WORDS,
     )

@@ -1,4 +1,4 @@
-"""What kind of mistakes a run has found: a table of their classes, and the gap of format.
+"""What kind of mistakes a run has found: a table of their classes, and gains of form.
 
 The counts are handed in with the metrics; what a class means is told in docs/evaluation.md.
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cem_lightning.reporting.figures import NONE, percent, signed
+from cem_lightning.reporting.figures import NONE
+from cem_lightning.reporting.form import form_of, form_tables
 from cem_lightning.reporting.run_folder import QUARANTINE, RunRecord
 
 
@@ -56,20 +56,6 @@ def kind_rows(record: RunRecord) -> list[KindRow]:
     ]
 
 
-def format_gaps(record: RunRecord) -> list[tuple[int, str, dict[str, Any]]]:
-    """Round, pool and scores of all pools in which likelihood and what was written ever differ."""
-    pools = [
-        pool
-        for pool in record.pools
-        if any(current["pools"][pool].get("format_gap") for current in record.rounds)
-    ]
-    return [
-        (current["round"], pool, current["pools"][pool])
-        for current in record.rounds
-        for pool in pools
-    ]
-
-
 def quarantine_note(record: RunRecord) -> str:
     """How many questions a person is to look at, and where; "" if there are none."""
     if not (count := len(record.quarantine)):
@@ -101,18 +87,7 @@ def kind_tables(record: RunRecord) -> Iterator[RenderableType]:
             "passages in the prompt, the ceiling of retrieval for these mistakes.",
             "dim",
         )
-    if gaps := format_gaps(record):
-        yield Text("\nFormat: right by likelihood, whatever was written, and accuracy\n", "bold")
-        table = _table("round · pool", "n", "accuracy", "by like-\nlihood", "format gap\nin points")
-        for number, pool, scores in gaps:
-            table.add_row(
-                f"{number} · {pool}",
-                str(scores["n"]),
-                percent(scores["accuracy"]),
-                percent(scores["likelihood_accuracy"]),
-                signed(scores["format_gap"] * 100),
-            )
-        yield table
+    yield from form_tables(form_of(record))
     if note := quarantine_note(record):
         yield Text(f"\n{note}", "yellow")
 

@@ -52,6 +52,8 @@ class AnswerRow:
             None if there is no prediction, or one order was asked.
         state: what became of the question until then: "known", "learned", "forgotten", "relearned"
             or "never_learned"; "" in records of before it was followed.
+        likelihood_right: whether the right choice was the likeliest, whatever was written; what
+            `right` gains beyond it is a gain of form. None in records of before it was kept.
     """
 
     round: int
@@ -71,6 +73,7 @@ class AnswerRow:
     margin: float | None = None
     agreement: float | None = None
     state: str = ""
+    likelihood_right: bool | None = None
 
 
 @dataclass(frozen=True)

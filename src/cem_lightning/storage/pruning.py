@@ -19,6 +19,7 @@ from cem_lightning.storage.store import (
     RECORD,
     free_part,
     freed_parts,
+    kept_for,
     lock_of,
     read_record,
     remove,
@@ -29,7 +30,9 @@ Verdict = Literal["keep", "free weights", "remove"]
 _KEY = "[0-9a-f]{24}"
 _RESULT = re.compile(_KEY)
 # What `store` leaves beside a result when it is killed; the last is of an unfinished record.
-_BESIDE = re.compile(rf"\.({_KEY})\.(?:lock|work|gone|record)|\.\.({_KEY})\.record\.[0-9a-f]{{8}}")
+_BESIDE = re.compile(
+    rf"\.({_KEY})\.(?:lock|work|kept|gone|record)|\.\.({_KEY})\.record\.[0-9a-f]{{8}}"
+)
 _WEIGHTS = "weights"
 
 
@@ -64,9 +67,9 @@ def prune_store(
 
     Args:
         stages: the names that results are kept under; other folders are not looked into.
-        decide: given stage and key, says what becomes of a result. Asked while the result is
-            locked, so that an answer that looks at the runs of this moment stays true until the
-            result is gone.
+        decide: given stage and key, says what becomes of a result, or of what its stage has kept
+            to go on from if it is unfinished. Asked while the result is locked, so that an answer
+            that looks at the runs of this moment stays true until the result is gone.
     """
     folders = (root / stage for stage in sorted(stages))
     return [_prune_stage(each, decide) for each in folders if each.is_dir()]
@@ -104,19 +107,29 @@ def _prune_stage(folder: Path, decide: Callable[[str, str], Verdict]) -> Pruned:
             continue
         try:
             before = sum(map(disk_usage, (result, *leftovers)))
+            spared = _spared(decide, folder.name, result)
             for leftover in leftovers:
+                if leftover == spared:
+                    continue
                 if leftover.is_dir():
                     shutil.rmtree(leftover)
                 else:
                     leftover.unlink(missing_ok=True)
             if _is_result(result):
                 counts[_carry_out(decide(folder.name, key), result)] += 1
-            freed += before - disk_usage(result)
+            freed += before - sum(map(disk_usage, (result, *leftovers)))
         finally:
             # While it is held: whoever waits for it sees that it is gone and makes a new one.
             Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
     return Pruned(folder.name, **counts, freed=freed, left=disk_usage(folder))
+
+
+def _spared(decide: Callable[[str, str], Verdict], stage: str, result: Path) -> Path | None:
+    """What an unfinished stage that is wanted will go on from."""
+    kept = kept_for(result)
+    wanted = kept.is_dir() and not _is_result(result) and decide(stage, result.name) == "keep"
+    return kept if wanted else None
 
 
 def _is_result(path: Path) -> bool:

@@ -87,7 +87,8 @@ class Store:
         Args:
             key_parts: everything the result depends on, as plain JSON values.
             run: writes the result's files into the folder it is given and returns the record.
-                An exception leaves the store as it was.
+                An exception leaves the store as it was, but for the folder `kept_for` names, in
+                which a stage may keep what it goes on from.
             waiting: called once if another process is at work on the same result.
         """
         key = self.key(stage, key_parts)
@@ -104,10 +105,16 @@ class Store:
                 record = {**record, "key": dict(key_parts), "digests": _digests(work)}
                 write_json(work / RECORD, record)
                 publish_folder(work, final)
+                shutil.rmtree(kept_for(final), ignore_errors=True)
             except BaseException:
                 shutil.rmtree(work, ignore_errors=True)
                 raise
             return Result(final, False, record)
+
+
+def kept_for(folder: Path) -> Path:
+    """Where the unfinished stage whose result will be `folder` keeps what it goes on from."""
+    return folder.with_name(f".{folder.name}.kept")
 
 
 def lock_of(folder: Path, timeout: float = -1) -> FileLock:

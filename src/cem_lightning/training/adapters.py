@@ -31,8 +31,8 @@ def add_adapter(
         previous: folder of the adapter to continue.
 
     Raises:
-        UserError: if the earlier adapter has another rank or scale than configured, or there are
-            no modules of the configured names.
+        UserError: if the earlier adapter has another rank, scale or form than configured, or there
+            are no modules of the configured names.
     """
     config = LoraConfig(
         task_type="CAUSAL_LM",
@@ -40,6 +40,7 @@ def add_adapter(
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=lora.target_modules,
+        use_dora=lora.dora,
     )
     with isolate_rng(), warnings.catch_warnings():
         # peft still asks for it by its old name
@@ -73,6 +74,7 @@ def _refuse_another_shape(previous: Path, lora: LoraSettings) -> None:
     pairs = {
         "rank": (earlier.r, lora.rank),
         "alpha": (earlier.lora_alpha, lora.alpha),
+        "dora": (earlier.use_dora, lora.dora),
     }
     wrong = [
         f"trainer.lora.{name} is {now}, the adapter of the round before has {before}"

@@ -1,26 +1,55 @@
-"""What is told of a run while it goes: the curves, and how far it is.
+"""What goes along with a run: the curves, its checkpoints, and its end by a signal.
 
 Draws nothing itself; progress is handed in.
 """
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import signal
+import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities.types import STEP_OUTPUT
+from torch.optim.lr_scheduler import LambdaLR
 
 from cem_lightning.progress import Task
+from cem_lightning.storage.atomic import write_text
+from cem_lightning.training.checkpoints import Checkpoint, CheckpointFolder
+from cem_lightning.training.module import MixedObjective
+from cem_lightning.training.resuming import restore_optimizer, schedule_values, state_tensors
 
 
 class Curves(pl.Callback):
-    """Logs one row per optimizer step, with the tokens and seconds so far, and tells the task."""
+    """Keeps one row per optimizer step, with the tokens and seconds so far, and tells the task.
 
-    def __init__(self, task: Task) -> None:
+    Args:
+        earlier: rows of a run that is continued, which the task is told at once.
+
+    Attributes:
+        rows: one line of JSON each.
+        earlier: seconds that those took.
+        began: when the run would have begun without interruptions, on the monotonic clock.
+    """
+
+    def __init__(self, task: Task, earlier: Sequence[str] = ()) -> None:
         self.task = task
+        self.rows = list(earlier)
         self.tokens = 0
-        self.began = time.monotonic()
+        self.earlier = float(json.loads(earlier[-1])["seconds"]) if earlier else 0.0
+        self.began = time.monotonic() - self.earlier
+        for line in earlier:
+            row = json.loads(line)
+            del row["step"]
+            self._tell(row)
 
     def on_train_batch_end(
         self,
@@ -35,9 +64,114 @@ class Curves(pl.Callback):
             key: float(value) for key, value in outputs.items() if not key.startswith("tokens/")
         }
         read = int(sum(value for key, value in outputs.items() if key.startswith("tokens/")))
-        self.tokens += read
-        row |= {"tokens": self.tokens, "seconds": time.monotonic() - self.began}
-        for logger in trainer.loggers:
-            logger.log_metrics(row, step=trainer.global_step)
+        row |= {"tokens": self.tokens + read, "seconds": time.monotonic() - self.began}
+        self.rows.append(json.dumps({"step": len(self.rows) + 1, **row}))
+        self._tell(row)
+
+    def _tell(self, row: Mapping[str, float]) -> None:
+        read, self.tokens = int(row["tokens"]) - self.tokens, int(row["tokens"])
         self.task.measure(row)
         self.task.advance(read, note=f"loss {row['loss']:.2f}")
+
+    def write(self, path: Path) -> None:
+        """Write them as a table; what a step has no value of stays empty."""
+        rows = [json.loads(line) for line in self.rows]
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, sorted({*chain.from_iterable(rows)}))
+        table.writeheader()
+        table.writerows(rows)
+        write_text(path, text.getvalue())
+
+
+class Continued(pl.Callback):
+    """Puts the optimizer and the schedule as a checkpoint has them."""
+
+    def __init__(self, found: Checkpoint) -> None:
+        self._found = found
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        scheduler = trainer.lr_scheduler_configs[0].scheduler
+        assert isinstance(pl_module, MixedObjective) and isinstance(scheduler, LambdaLR)
+        restore_optimizer(pl_module.network, trainer.optimizers[0], scheduler, self._found)
+
+
+class Checkpoints(pl.Callback):
+    """Writes the state every few minutes, and before SIGTERM or SIGUSR1 ends the process.
+
+    Of several processes the first writes, and all end after the same step, whichever of them was
+    told to. A second signal ends the process at once.
+
+    Args:
+        minutes: between two states.
+        known: plain values of every state: what it is a state of.
+        say: told where a run that ends now will be continued.
+    """
+
+    def __init__(
+        self,
+        folder: CheckpointFolder,
+        curves: Curves,
+        *,
+        minutes: float,
+        known: Mapping[str, Any],
+        say: Callable[[str], None],
+    ) -> None:
+        self._folder = folder
+        self._curves = curves
+        self._seconds = 60 * minutes
+        self._known = known
+        self._say = say
+        self._saved = time.monotonic()
+        self._told: int | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._saved = time.monotonic()
+        if threading.current_thread() is not threading.main_thread():
+            return  # only the main thread may handle signals
+        # Now, since Lightning has set a handler of its own, after which nothing could be written;
+        # it puts back in the end what was there before.
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            self._listen(number, signal.getsignal(number) or signal.SIG_DFL)
+
+    def _listen(self, number: signal.Signals, before: Any) -> None:
+        def hear(*_: object) -> None:
+            self._told = number
+            signal.signal(number, before)
+
+        signal.signal(number, hear)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        assert isinstance(pl_module, MixedObjective)
+        ranks, done = pl_module.ranks, pl_module.start + batch_idx + 1
+        due = ranks.first and time.monotonic() - self._saved >= self._seconds
+        told = torch.tensor([self._told is not None, due], dtype=torch.long)
+        ends, due = (bool(count) for count in ranks.sum(told).tolist())
+        if not ends and (not due or done == pl_module.steps):
+            return
+        pl_module.refuse_wrecked(done)
+        if ranks.first:
+            self._save(trainer, pl_module, done)
+        self._saved = time.monotonic()
+        if ends:
+            if ranks.first:
+                where = f"after step {done} of {pl_module.steps}"
+                self._say(f"stopped {where}; the same command continues there")
+            raise SystemExit(128 + (self._told or signal.SIGTERM))
+
+    def _save(self, trainer: pl.Trainer, module: MixedObjective, done: int) -> None:
+        optimizer, scheduler = trainer.optimizers[0], trainer.lr_scheduler_configs[0].scheduler
+        assert isinstance(scheduler, LambdaLR)
+        values = {"totals": module.totals.values(), **schedule_values(optimizer, scheduler)}
+        self._folder.save(
+            done,
+            state_tensors(module.network, optimizer),
+            self._curves.rows,
+            {**self._known, **values},
+        )

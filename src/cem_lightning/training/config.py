@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from cem_lightning.corpus.config import Kind
 
+FREE_KEYS = ("devices", "checkpoint_minutes")  # of the trainer: no result depends on them
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -46,6 +47,11 @@ class LoraSettings(BaseModel):
     target_modules: Literal["all-linear"] | list[str] = Field(
         description="all-linear: every linear layer but the output head; or names of modules."
     )
+    dora: bool = Field(
+        default=False,
+        description="Learn the size of every weight row apart from its direction (DoRA, Liu et "
+        "al. 2024, arXiv 2402.09353): closer to training all weights, slower.",
+    )
 
 
 class TrainerConfig(BaseModel):
@@ -72,14 +78,29 @@ class TrainerConfig(BaseModel):
         description="How the learning rate falls to 0 after the warm-up, if it does."
     )
     batch: int = Field(gt=0, description="Examples per optimizer step.")
-    micro_batch: int = Field(
-        gt=0, description="Examples that go through the model at once: memory, not the result."
+    pack_tokens: int = Field(
+        gt=0,
+        description="Most tokens that go through the model at once, examples one behind another "
+        "without padding, none seeing its neighbour: memory and time, not the result.",
     )
     devices: PositiveInt = Field(
         default=1,
         description="Processes that train, and that ask, together, each on a device of its own "
         "(GPU, or a share of the CPU's cores): time, not the result but for the last digits of "
         "the weights.",
+    )
+    checkpoint_minutes: float = Field(
+        default=10,
+        ge=0,
+        allow_inf_nan=False,
+        description="Minutes between two checkpoints of a training, from which the same command "
+        "continues it to the bit; one is written before SIGTERM or SIGUSR1 ends it, too. 0 writes "
+        "none.",
+    )
+    activation_checkpointing: bool = Field(
+        default=False,
+        description="Compute each layer's activations again in the backward pass instead of "
+        "keeping them: less memory, about a third more time, the same result.",
     )
     max_gradient_norm: float = Field(
         gt=0,

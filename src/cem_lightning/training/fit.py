@@ -8,29 +8,38 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import transformers
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from cem_lightning.corpus.config import KINDS, Kind, RecipeConfig
 from cem_lightning.corpus.datamodule import CorpusDataModule
-from cem_lightning.errors import UserError
+from cem_lightning.models.documents import isolates_documents, within_documents
+from cem_lightning.models.head import refuse_unknown_head
 from cem_lightning.progress import SilentTask, Task
 from cem_lightning.training.adapters import save_weights
-from cem_lightning.training.callbacks import Curves
+from cem_lightning.training.callbacks import Checkpoints, Continued, Curves
+from cem_lightning.training.checkpoints import CheckpointFolder
 from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
 from cem_lightning.training.module import MixedObjective
 from cem_lightning.training.ranks import TrainingRanks
+from cem_lightning.training.resuming import (
+    continued_from,
+    environment,
+    made_for,
+    refuse_too_little_disk,
+    restore_weights,
+)
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,7 @@ class TrainResult:
         curves: CSV file with one row per optimizer step.
         weights: folder of the adapter or the full weights.
         seconds: wall time of the training itself.
+        earlier: of these, what was spent before the checkpoint that was continued.
     """
 
     tokens: dict[Kind, int]
@@ -50,6 +60,7 @@ class TrainResult:
     curves: Path
     weights: Path
     seconds: float
+    earlier: float
 
 
 def train(
@@ -61,7 +72,9 @@ def train(
     *,
     seed: int,
     folder: Path,
+    resume: Path | None = None,
     task: Task | None = None,
+    say: Callable[[str], None] = _LOG.warning,
 ) -> TrainResult:
     """Train `network` in place until the recipe's token budget is read.
 
@@ -74,63 +87,104 @@ def train(
         examples: the Arrow folder of the round's examples.
         seed: decides order and dropout; the same seed gives the same bits on the same machine.
         folder: where ``weights/`` and ``curves.csv`` appear; nothing does if training fails.
-        task: told the tokens read at every step.
+        resume: folder of the checkpoints of this very training: the newest whole one is continued,
+            and others are written as ``trainer.checkpoint_minutes`` says. None writes none.
+        task: told the tokens read at every step, those before a checkpoint at once.
+        say: told of a checkpoint that is damaged or continued from.
 
     Raises:
-        UserError: if a step has no supervised tokens, or loss or gradient are not finite.
+        UserError: if a step has no supervised tokens, loss or gradient are not finite, there is too
+            little disk, or `resume` is of another training.
+        SystemExit: with 128 + its number at SIGTERM or SIGUSR1, after a checkpoint was written.
     """
     ranks = TrainingRanks.here()
-    share = -(-config.batch // ranks.world)  # so that no process is left without a micro-batch
-    data = CorpusDataModule(
-        examples, recipe, seed=seed, batch=config.batch, micro_batch=min(config.micro_batch, share)
-    )
-    module = MixedObjective(network, objective, config, steps=data.steps)
-    device = torch.device(network.device)
-    network.train()  # from_pretrained leaves dropout off
+    refuse_unknown_head(network)
+    packed = isolates_documents(network)
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix=".log-") as log:
-        began = time.monotonic()
+    with _deterministic():
+        checkpoints = found = None
+        known = {"environment": environment(network, ranks.world)}
+        if resume is not None:
+            known["made_for"] = made_for(network, examples, recipe, objective, config, seed)
+            checkpoints = CheckpointFolder(resume)
+            found = continued_from(checkpoints, known, ranks, say)
+        writes = checkpoints is not None and config.checkpoint_minutes > 0
+        refuse_too_little_disk(network, folder, resume if writes else None)
+        data = CorpusDataModule(
+            examples,
+            recipe,
+            seed=seed,
+            batch=config.batch,
+            pack_tokens=config.pack_tokens if packed else None,
+            processes=ranks.world,
+            start=0 if found is None else found.step,
+        )
+        module = MixedObjective(
+            network, objective, config, steps=data.steps, seed=seed, start=data.start
+        )
+        curves = Curves(task or SilentTask(), () if found is None else found.rows)
+        callbacks: list[pl.Callback] = [curves]
+        if found is not None:
+            callbacks.append(Continued(found))
+        if checkpoints is not None and writes:
+            minutes = config.checkpoint_minutes
+            callbacks.append(
+                Checkpoints(checkpoints, curves, minutes=minutes, known=known, say=say)
+            )
+        network.train()  # from_pretrained leaves dropout off
         try:
-            with isolate_rng(), _deterministic(), _quiet():
-                torch.manual_seed(seed * ranks.world + ranks.number)  # dropout differs by rank
-                trainer = pl.Trainer(
-                    accelerator="gpu" if device.type == "cuda" else device.type,
-                    devices=[device.index or 0] if device.type == "cuda" else 1,
-                    # Every rank is to Lightning a process alone with its device: the module sums
-                    # over ranks itself, since DDP would average, at every micro-batch. So it must
-                    # neither start processes nor look for those of torchrun or SLURM.
-                    strategy="auto",
-                    plugins=[LightningEnvironment()],
-                    max_epochs=1,
-                    logger=CSVLogger(log, name=None, version="") if ranks.first else False,
-                    log_every_n_steps=1,
-                    callbacks=[Curves(task or SilentTask())],
-                    deterministic=True,
-                    enable_checkpointing=False,
-                    enable_progress_bar=False,
-                    enable_model_summary=False,
-                    use_distributed_sampler=False,
-                    default_root_dir=folder,
-                )
-                _fit(trainer, module, data)
+            if found is not None:
+                restore_weights(network, found)
+                module.totals.restore(found.values["totals"])
+            with (
+                isolate_rng(),
+                _quiet(),
+                within_documents(network) if packed else nullcontext(),
+                _forgetting_activations(network)
+                if config.activation_checkpointing
+                else nullcontext(),
+            ):
+                if data.start < data.steps:
+                    _fit(_trainer(network, callbacks, folder), module, data)
         finally:
             network.eval()
             network.zero_grad(set_to_none=True)
-        _refuse_wrecked(network, config)
-        seconds = time.monotonic() - began
-        curves, weights = folder / "curves.csv", folder / "weights"
-        if ranks.first:
-            (Path(log) / "metrics.csv").rename(curves)
+        module.refuse_wrecked(data.steps)
+        seconds = time.monotonic() - curves.began
     if ranks.first:
+        curves.write(folder / "curves.csv")
         with _quiet():
-            save_weights(network, weights)
-    tokens = module.totals.compute()["tokens"]
+            save_weights(network, folder / "weights")
     return TrainResult(
-        tokens={kind: int(tokens[at]) for at, kind in enumerate(KINDS)},
+        tokens=dict(zip(KINDS, map(int, module.totals.tokens.tolist()), strict=True)),
         steps=data.steps,
-        curves=curves,
-        weights=weights,
+        curves=folder / "curves.csv",
+        weights=folder / "weights",
         seconds=seconds,
+        earlier=curves.earlier,
+    )
+
+
+def _trainer(network: Any, callbacks: list[pl.Callback], folder: Path) -> pl.Trainer:
+    """Lightning's trainer, without what it would write and say by itself."""
+    device = torch.device(network.device)
+    return pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else device.type,
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        # Every rank is to Lightning a process alone with its device: the module sums over ranks
+        # itself, since DDP would average, at every backward pass. So it must neither start
+        # processes nor look for those of torchrun or SLURM.
+        strategy="auto",
+        plugins=[LightningEnvironment()],
+        max_epochs=1,
+        logger=False,
+        callbacks=callbacks,
+        deterministic=True,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
     )
 
 
@@ -144,20 +198,21 @@ def _fit(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningData
         raise
 
 
-def _refuse_wrecked(network: Any, config: TrainerConfig) -> None:
-    """The last step may spoil weights that no loss has seen any more."""
-    for name, weight in network.named_parameters():
-        if weight.requires_grad and not torch.isfinite(weight).all():
-            raise UserError(
-                f"training: the weights {name} are not finite after the last step, so none were "
-                f"written. Lower trainer.learning_rate ({config.learning_rate:g})."
-            )
+@contextmanager
+def _forgetting_activations(network: Any) -> Iterator[None]:
+    """Each layer's are computed again in the backward pass, with the same dropout."""
+    network.activation_checkpointing_enable({"use_reentrant": False})
+    try:
+        yield
+    finally:
+        network.activation_checkpointing_disable()
 
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
-    """Put back what Lightning switches for the whole process: scores must not depend on it."""
+    """Put back what is switched for the whole process: scores must not depend on it."""
     before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:

@@ -5,11 +5,15 @@ Takes sums that the module has anyway, so no logits are computed or kept for it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from cem_lightning.corpus.config import KINDS
+
+_SUMS = ("losses", "supervised", "tokens")
 
 
 class TokensByKind(Metric):
@@ -39,6 +43,15 @@ class TokensByKind(Metric):
         self.losses += losses
         self.supervised += supervised
         self.tokens += tokens
+
+    def values(self) -> dict[str, list[float]]:
+        """The sums so far, as plain values that `restore` takes."""
+        return {name: getattr(self, name).tolist() for name in _SUMS}
+
+    def restore(self, values: Mapping[str, Sequence[float]]) -> None:
+        """Go on from these sums."""
+        for name in _SUMS:
+            getattr(self, name).copy_(torch.tensor(values[name], dtype=getattr(self, name).dtype))
 
     def compute(self) -> dict[str, Tensor]:
         """``loss`` (mean, nats per token), ``perplexity``, ``tokens``: each of shape (kinds,).

@@ -7,6 +7,7 @@ last partial window wrongly (Lightning-AI/pytorch-lightning issues 20350 and 199
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,7 +16,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from cem_lightning.corpus.batches import MicroBatch
+from cem_lightning.corpus.batches import Pack
 from cem_lightning.corpus.config import KINDS
 from cem_lightning.errors import UserError
 from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
@@ -30,18 +31,27 @@ class MixedObjective(pl.LightningModule):
 
     The loss of an optimizer step is ``sum_k w_k * L_k / N``: L_k the summed cross-entropy of the
     supervised tokens of kind k, w_k its weight, N the supervised tokens of the whole step. So the
-    result does not depend on how a step is cut into micro-batches, nor on how many processes
+    result does not depend on how a step is cut into packs, nor on how many processes
     share them: each knows the whole step and so N, and their gradients are summed.
 
     Args:
         network: a transformers causal language model, or one wrapped by peft.
         steps: optimizer steps of the whole run, which the learning rate follows.
+        seed: decides what is dropped out.
+        start: steps that were done before, when a run is continued.
     """
 
     weights: Tensor
 
     def __init__(
-        self, network: Any, objective: ObjectiveConfig, config: TrainerConfig, *, steps: int
+        self,
+        network: Any,
+        objective: ObjectiveConfig,
+        config: TrainerConfig,
+        *,
+        steps: int,
+        seed: int = 0,
+        start: int = 0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -52,6 +62,8 @@ class MixedObjective(pl.LightningModule):
         self.network = network
         self.config = config
         self.steps = steps
+        self.seed = seed
+        self.start = start
         self.totals = TokensByKind()
         self.ranks = TrainingRanks.here()
         weights = torch.tensor([objective.weight(kind) for kind in KINDS], dtype=torch.double)
@@ -62,7 +74,7 @@ class MixedObjective(pl.LightningModule):
         factor = rate_factor(self.config, self.steps)
         return {"optimizer": optimizer, "lr_scheduler": LambdaLR(optimizer, factor)}
 
-    def training_step(self, step: list[MicroBatch], index: int) -> dict[str, Any]:
+    def training_step(self, step: list[Pack], index: int) -> dict[str, Any]:
         """One optimizer step.
 
         Returns:
@@ -72,42 +84,67 @@ class MixedObjective(pl.LightningModule):
             UserError: if nothing is supervised, or the loss or the gradient is not finite; no
                 weight has been changed then.
         """
+        number = self.start + index
+        _seed_dropout(self.seed, number, self.ranks.number)
         supervised = tokens_by_kind(step, supervised=True)
         total = int(supervised.sum())
         if total == 0:
-            raise UserError(f"step {index + 1}: no supervised tokens ({_counts(step)}).")
+            raise UserError(f"step {number + 1}: no supervised tokens ({_counts(step)}).")
         optimizer = self.optimizers()
         scheduler = self.lr_schedulers()
         assert isinstance(scheduler, LambdaLR) and not isinstance(optimizer, list)
         optimizer.zero_grad()
         losses = torch.zeros_like(self.weights)
-        for micro in self.ranks.own(step):
-            if not micro.supervised.any():
+        factors = self.weights / total
+        for pack in self.ranks.own(step):
+            if not pack.supervised.any():
                 continue
-            each, kinds = token_losses(self.network, micro)
-            self.manual_backward((each * self.weights[kinds].to(each.dtype)).sum() / total)
-            losses += sum_by_kind(each.detach(), kinds)
+            part, each, kinds = token_losses(self.network, pack, factors)
+            self.manual_backward(part)
+            losses += sum_by_kind(each, kinds)
         loss = (self.weights * self.ranks.sum(losses)).sum() / total
-        self._refuse_unless_finite("loss", float(loss), index)
+        self._refuse_unless_finite("loss", float(loss), number)
         self.ranks.sum_gradients(self.network.parameters())
         parameters = [each for each in self.network.parameters() if each.grad is not None]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.max_gradient_norm)
-        self._refuse_unless_finite("gradient norm", float(norm), index)
+        self._refuse_unless_finite("gradient norm", float(norm), number)
         rate = float(scheduler.get_last_lr()[0])
         optimizer.step()
         scheduler.step()
-        seen = self.totals(losses, supervised.long(), tokens_by_kind(step, supervised=False).long())
+        seen = self.totals(losses, supervised, tokens_by_kind(step, supervised=False))
         return {"loss": loss, "learning_rate": rate, **_columns(seen)}
 
-    def _refuse_unless_finite(self, what: str, value: float, index: int) -> None:
+    def _refuse_unless_finite(self, what: str, value: float, number: int) -> None:
         if math.isfinite(value):
             return
         raise UserError(
-            f"training: the {what} is {value} at step {index + 1} of {self.steps}, so training "
+            f"training: the {what} is {value} at step {number + 1} of {self.steps}, so training "
             f"stopped and no weights were written. Lower trainer.learning_rate "
             f"({self.config.learning_rate:g}), raise trainer.warmup_fraction "
             f"({self.config.warmup_fraction:g}), or use model.dtype=float32."
         )
+
+    def refuse_wrecked(self, step: int) -> None:
+        """A step may spoil weights that no loss has seen any more.
+
+        Args:
+            step: that was the last.
+
+        Raises:
+            UserError: if a weight is not finite.
+        """
+        for name, weight in self.network.named_parameters():
+            if weight.requires_grad and not torch.isfinite(weight).all():
+                raise UserError(
+                    f"training: the weights {name} are not finite after the last step, "
+                    f"{step} of {self.steps}, so none were written. Lower trainer.learning_rate "
+                    f"({self.config.learning_rate:g})."
+                )
+
+
+def _seed_dropout(seed: int, step: int, rank: int) -> None:
+    """A run that is continued at any step, by any process, draws what an uninterrupted one does."""
+    torch.manual_seed(random.Random(f"{seed}:dropout:{step}:{rank}").getrandbits(63))
 
 
 def _columns(seen: dict[str, Tensor]) -> dict[str, float]:
@@ -120,7 +157,7 @@ def _columns(seen: dict[str, Tensor]) -> dict[str, float]:
     }
 
 
-def _counts(step: list[MicroBatch]) -> str:
+def _counts(step: list[Pack]) -> str:
     tokens = tokens_by_kind(step, supervised=False)
     supervised = tokens_by_kind(step, supervised=True)
     return "; ".join(

@@ -22,7 +22,7 @@ class TrainingRanks(Ranks):
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Replace every gradient by its sum over all processes.
 
-        A process that had no micro-batch, or whose micro-batches did not reach a weight, adds
+        A process that had no pack, or whose packs did not reach a weight, adds
         zeros; a weight that no process has reached keeps no gradient, as on one device.
         """
         if self.world == 1:
