@@ -175,7 +175,7 @@ def packed_step(network: Any, step: Sequence[Pack]) -> float:
     factors = torch.full((len(KINDS),), 1 / total, dtype=torch.double)
     losses = torch.zeros(len(KINDS), dtype=torch.double)
     for pack in step:
-        part, each, kinds = token_losses(network, pack, factors)
+        part, each, kinds, _ = token_losses(network, pack, factors)
         part.backward()  # type: ignore[no-untyped-call]
         losses += sum_by_kind(each, kinds)
     return float(losses.sum()) / total

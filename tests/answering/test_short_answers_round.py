@@ -11,7 +11,7 @@ import pytest
 
 from cem_lightning.corpus.arrow import load_examples
 from cem_lightning.evolution.run import run
-from cem_lightning.evolution.stages import read_answers, read_mistakes, read_passages
+from cem_lightning.evolution.stored import read_answers, read_mistakes, read_passages
 from cem_lightning.models.config import ModelConfig
 from cem_lightning.models.loading import load_model
 from cem_lightning.questions.records import Question

@@ -9,7 +9,7 @@ import pytest
 
 from cem_lightning.answering.records import Answer
 from cem_lightning.evolution.actions import act
-from cem_lightning.evolution.stages import read_answers
+from cem_lightning.evolution.stored import read_answers
 from cem_lightning.models.loading import load_model
 from tests.answering.models import token_scores
 from tests.evolution.finished import stages

@@ -181,7 +181,7 @@ def test_letters_and_extract_run_too(workspace: Workspace) -> None:
 def test_what_can_neither_be_parsed_nor_is_the_likeliest_is_no_mistake(
     workspace: Workspace,
 ) -> None:
-    from cem_lightning.evolution.stages import read_answers
+    from cem_lightning.evolution.stored import read_answers
 
     quick = ("answering=extract", "answering.response_tokens=4", "answering.blind=false")
     run(workspace.config("rounds=0", *quick))
@@ -211,7 +211,7 @@ def test_too_long_questions_are_counted_not_lost(workspace: Workspace) -> None:
 def test_no_mistakes_is_a_success_that_says_so(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from cem_lightning.evolution.stages import read_answers
+    from cem_lightning.evolution.stored import read_answers
 
     run(workspace.config("rounds=0"))
     (stored,) = (workspace.folder / "store" / "answer").glob("*/answers/source.jsonl")

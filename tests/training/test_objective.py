@@ -59,7 +59,7 @@ def test_a_pack_has_the_losses_and_gradients_of_its_examples_alone(
 
     (pack,) = packs(rows(made), 400)
     with within_documents(network):
-        loss, losses, kinds = token_losses(network, pack, ONES)
+        loss, losses, kinds, _ = token_losses(network, pack, ONES)
         loss.backward()
     assert torch.allclose(loss.float(), expected, rtol=1e-5)
     assert torch.allclose(losses.sum(), expected, rtol=1e-5)
@@ -90,7 +90,7 @@ def test_the_head_in_chunks_is_the_head_at_once(
     logits = logits if cap is None else torch.tanh(logits / cap) * cap
     plain = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
     wanted = torch.autograd.grad(3 * (plain * scales).sum(), leaves)
-    loss, losses = head_loss(states, head, targets, scales)
+    loss, losses, _ = head_loss(states, head, targets, scales)
     found = torch.autograd.grad(3 * loss, leaves)
     assert torch.allclose(losses, plain.detach())
     for left, right in zip(found, wanted, strict=True):
@@ -109,7 +109,7 @@ def test_never_more_logits_at_once_than_a_chunk(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "_CELLS", 1000)
     monkeypatch.setattr("cem_lightning.models.head.functional.linear", linear)
     states, weight = torch.randn(64, 8, requires_grad=True), torch.randn(300, 8)
-    loss, _ = head_loss(states, Head(weight, None, None), torch.arange(64), torch.ones(64))
+    loss, *_ = head_loss(states, Head(weight, None, None), torch.arange(64), torch.ones(64))
     loss.backward()
     assert sum(seen) == 64 * 300 and max(seen) <= 1000
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from cem_lightning.answering.config import AnsweringConfig
 from cem_lightning.answering.records import Answer
 from cem_lightning.evolution.processes import run_in_processes
-from cem_lightning.evolution.stages import POOLS, read_answers
+from cem_lightning.evolution.stored import POOLS, read_answers
 from cem_lightning.models.config import ModelConfig
 from cem_lightning.progress import Progress, SilentProgress
 from cem_lightning.questions.records import Question

@@ -21,7 +21,7 @@ from cem_lightning.evolution.loop import Course, Round
 from cem_lightning.evolution.prepare import Prepared, prepare, stored_course
 from cem_lightning.evolution.record import make_record
 from cem_lightning.evolution.stage_log import claimed
-from cem_lightning.evolution.stages import read_passages
+from cem_lightning.evolution.stored import read_passages
 from cem_lightning.knowledge.records import Passage
 from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.wording import Wording

@@ -16,7 +16,7 @@ from cem_lightning.evolution.config import Config
 from cem_lightning.evolution.loop import Course, Round
 from cem_lightning.evolution.prepare import Prepared, prepare, stored_course
 from cem_lightning.evolution.runner import Runner
-from cem_lightning.evolution.stages import read_passages
+from cem_lightning.evolution.stored import read_passages
 from cem_lightning.knowledge.config import LocalKnowledge
 from cem_lightning.knowledge.records import Passage
 from cem_lightning.models.encoding import Encoder, common_prefix

@@ -16,7 +16,7 @@ from cem_lightning.answering.statistics import Difference
 from cem_lightning.evolution.changes import change
 from cem_lightning.evolution.config import Config
 from cem_lightning.evolution.runner import Runner
-from cem_lightning.evolution.stages import read_answers
+from cem_lightning.evolution.stored import read_answers
 from cem_lightning.evolution.verdict import Verdict, judge
 from cem_lightning.knowledge.config import ACCESS_KEYS
 from cem_lightning.mistakes.records import LABELS
@@ -197,6 +197,10 @@ class Loop:
         settings = self._config.answering.model_dump(mode="json", exclude={"noise_floor"})
         return settings | {"open_book_passages": 0}
 
+    def _asking_once(self) -> dict[str, Any]:
+        """How questions are asked where nothing but the answer is wanted."""
+        return self._asking() | {"permutations": "none", "blind": False}
+
     def _open_book(self, current: Round) -> None:
         settings = {
             "answering": self._config.answering.model_dump(mode="json", exclude={"noise_floor"}),
@@ -207,13 +211,7 @@ class Loop:
         self._run(current, "open_book", inputs, settings)
 
     def _noise(self, current: Round) -> None:
-        answering = self._config.answering.model_copy(
-            update={"permutations": "none", "blind": False, "open_book_passages": 0}
-        )
-        settings = {
-            "answering": answering.model_dump(mode="json", exclude={"noise_floor"}),
-            "model": self._model_settings,
-        }
+        settings = {"answering": self._asking_once(), "model": self._model_settings}
         inputs = {"model": self._model, "pools": self._stored_pools}
         self._run(current, "noise", inputs, settings)
 
@@ -305,18 +303,18 @@ class Loop:
         }
         if earlier[-1].weights is not None and not anew:
             inputs["weights"] = earlier[-1].weights
-        self._run(
-            current,
-            "train",
-            inputs,
-            {
-                "model": self._model_settings,
-                "recipe": recipe,
-                "objective": config.objective.model_dump(mode="json"),
-                "trainer": config.trainer.model_dump(mode="json", exclude=set(FREE_KEYS)),
-                "seed": config.seed,
-            },
-        )
+        settings = {
+            "model": self._model_settings,
+            "recipe": recipe,
+            "objective": config.objective.model_dump(mode="json"),
+            "trainer": config.trainer.model_dump(mode="json", exclude=set(FREE_KEYS)),
+            "seed": config.seed,
+        }
+        if config.trainer.evaluate_at or config.trainer.interpolation.gate:
+            inputs["pools"] = self._stored_pools
+            settings["answering"] = self._asking_once()
+            settings["guarded"] = config.verdict.guarded
+        self._run(current, "train", inputs, settings)
 
     def _run(
         self,

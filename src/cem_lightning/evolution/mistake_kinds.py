@@ -10,7 +10,7 @@ from typing import Any
 
 from cem_lightning.answering.records import Answer
 from cem_lightning.evolution.loop import Round
-from cem_lightning.evolution.stages import read_mistakes, read_passages, read_triaged
+from cem_lightning.evolution.stored import read_mistakes, read_passages, read_triaged
 from cem_lightning.mistakes.triage import CLASSES, Triaged
 from cem_lightning.questions.records import Question
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cem_lightning.errors import UserError
 from cem_lightning.evolution.config import Config
 from cem_lightning.evolution.loop import Course, Loop
 from cem_lightning.evolution.runner import Runner
@@ -74,12 +75,30 @@ def prepare(config: Config) -> Prepared:
     pools = read_pools(config.data, config.seed)
     if config.answering.shots:
         pools = pools.with_shots(config.answering.shots, config.seed)
+    if config.trainer.interpolation.gate:
+        pools = pools.with_gate(config.trainer.interpolation.gate, config.seed)
+    _refuse_nothing_guarded(config, pools)
     corpus = known_corpus(config.knowledge)
     source = None if random_architecture(config.model.path) else resolve(config.model.path)
     device = device_kind(config.model)
     if source is not None and source.is_dir():
         load_encoder(source, config.model)
     return Prepared(config, pools, corpus, source, device)
+
+
+def _refuse_nothing_guarded(config: Config, pools: Pools) -> None:
+    guarded = config.verdict.guarded
+    if config.trainer.evaluate_at and (guarded is None or not getattr(pools, guarded)):
+        raise UserError(
+            "trainer.evaluate_at asks the guarded pool while it trains, but "
+            + (
+                "verdict.guarded is null. Set it to a pool"
+                if guarded is None
+                else f"{guarded} has no questions. Give it some (data.{guarded}), set "
+                "verdict.guarded to another pool"
+            )
+            + ", or leave trainer.evaluate_at empty."
+        )
 
 
 def stored_course(prepared: Prepared) -> tuple[Part, Course]:

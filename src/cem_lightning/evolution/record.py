@@ -26,7 +26,7 @@ from cem_lightning.evolution.mistake_kinds import (
     triage_metrics,
     verdicts,
 )
-from cem_lightning.evolution.stages import POOLS, read_answers, read_mistakes, read_passages
+from cem_lightning.evolution.stored import POOLS, read_answers, read_mistakes, read_passages
 from cem_lightning.mistakes.records import LABELS
 from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.records import Question
@@ -125,6 +125,9 @@ def _round_metrics(
         values["passages"] = results["acquire"].record["passages"]
         values["dropped"] = results["acquire"].record["dropped"]
         values["model"] = current.weights.digest
+        if gate := results["train"].record["gate"]:
+            part = results["train"].record["part"]
+            values["interpolation"] = {"part": part, "right": gate, "n": len(pools.gate)}
     if current.verdict is not None:
         values["verdict"] = asdict(current.verdict)
     return values

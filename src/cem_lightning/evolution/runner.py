@@ -19,7 +19,8 @@ from typing import Any
 from cem_lightning.errors import UserError
 from cem_lightning.evolution.job import Job
 from cem_lightning.evolution.processes import run_in_processes
-from cem_lightning.evolution.stages import POOLS, STAGES
+from cem_lightning.evolution.stages import STAGES
+from cem_lightning.evolution.stored import ASIDE, POOLS
 from cem_lightning.progress import Progress
 from cem_lightning.questions.pools import Pools
 from cem_lightning.storage.atomic import write_json, write_jsonl
@@ -130,7 +131,7 @@ class Runner:
         """The question pools as files that stages read."""
 
         def work(folder: Path) -> dict[str, Any]:
-            for name in (*POOLS, *(("shots",) if pools.shots else ())):
+            for name in (*POOLS, *(each for each in ASIDE if getattr(pools, each))):
                 rows = (each.as_dict() for each in getattr(pools, name))
                 write_jsonl(folder / "pools" / f"{name}.jsonl", rows)
             return {"seconds": 0.0}

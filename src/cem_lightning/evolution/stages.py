@@ -18,18 +18,20 @@ from cem_lightning.corpus.assemble import Routed, by_route
 from cem_lightning.corpus.assemble import assemble as assemble_examples
 from cem_lightning.corpus.config import RecipeConfig
 from cem_lightning.evolution.job import Job, Stage
+from cem_lightning.evolution.stored import (
+    read_answers,
+    read_mistakes,
+    read_passages,
+    read_stored_pools,
+    read_triaged,
+)
+from cem_lightning.evolution.training import train
 from cem_lightning.knowledge.corpora import Corpus
-from cem_lightning.knowledge.records import Passage
 from cem_lightning.mistakes.config import MistakesConfig, TriageConfig
-from cem_lightning.mistakes.records import LABELS, Mistake
+from cem_lightning.mistakes.records import LABELS
 from cem_lightning.mistakes.triage import Triaged
-from cem_lightning.questions.pools import Pools
-from cem_lightning.questions.records import Question
 from cem_lightning.questions.wording import Wording
-from cem_lightning.storage.atomic import read_jsonl, write_jsonl
-from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
-
-POOLS = ("source", "heldout", "ood")
+from cem_lightning.storage.atomic import write_jsonl
 
 
 def convert(job: Job) -> dict[str, Any]:
@@ -254,40 +256,6 @@ def assemble(job: Job) -> dict[str, Any]:
     return {"examples": len(assembly.examples), "dropped": assembly.dropped}
 
 
-def train(job: Job) -> dict[str, Any]:
-    """The weights after this round (an adapter or all of them), and the curves."""
-    from cem_lightning.models.loading import load_model
-    from cem_lightning.training.adapters import add_adapter
-    from cem_lightning.training.fit import train as fit
-
-    recipe = RecipeConfig(**job.config["recipe"])
-    config = TrainerConfig(**job.config["trainer"], **job.access)
-    seed, previous = job.config["seed"], job.inputs.get("weights")
-    with job.progress.stage(job.title, total=recipe.tokens, unit="tokens") as task:
-        if config.lora is None:
-            network = load_model(job.inputs["model"], job.model_config(), previous).network
-        else:
-            base = load_model(job.inputs["model"], job.model_config()).network
-            network = add_adapter(base, config.lora, seed=seed, previous=previous)
-        result = fit(
-            network,
-            job.inputs["examples"],
-            recipe,
-            ObjectiveConfig(**job.config["objective"]),
-            config,
-            seed=seed,
-            folder=job.folder,
-            resume=job.kept,
-            task=task,
-            say=lambda text: job.progress.say(f"{job.title}: {text}"),
-        )
-    return {
-        "tokens": result.tokens,
-        "steps": result.steps,
-        "earlier_seconds": result.earlier,
-    }
-
-
 STAGES: dict[str, Stage] = {
     "convert": Stage(convert, 1),
     "random_model": Stage(random_model, 1),
@@ -300,37 +268,6 @@ STAGES: dict[str, Stage] = {
     "assemble": Stage(assemble, 3),
     "train": Stage(train, 2),
 }
-
-
-def read_stored_pools(folder: Path) -> Pools:
-    """The question pools as `runner` has put them into the store."""
-
-    def read(name: str) -> tuple[Question, ...]:
-        return tuple(Question.from_dict(row) for row in read_jsonl(folder / f"{name}.jsonl"))
-
-    shots = read("shots") if (folder / "shots.jsonl").is_file() else ()
-    source, heldout, ood = map(read, POOLS)
-    return Pools(source, heldout, ood, shots=shots)
-
-
-def read_answers(path: Path) -> list[Answer]:
-    """Answers that `answer` has written."""
-    return [Answer.from_dict(row) for row in read_jsonl(path)]
-
-
-def read_mistakes(path: Path) -> list[Mistake]:
-    """Mistakes that `collect` has written."""
-    return [Mistake.from_dict(row) for row in read_jsonl(path)]
-
-
-def read_triaged(path: Path) -> list[Triaged]:
-    """Verdicts that `triage` has written."""
-    return [Triaged.from_dict(row) for row in read_jsonl(path)]
-
-
-def read_passages(path: Path) -> list[Passage]:
-    """Passages that `acquire` has written."""
-    return [Passage.from_dict(row) for row in read_jsonl(path)]
 
 
 def _write_first(path: Path, rows: Iterable[Answer] | Iterable[Triaged]) -> None:

@@ -21,7 +21,7 @@ from cem_lightning.evolution.inspection import find_question, passages_so_far
 from cem_lightning.evolution.loop import Course, Round
 from cem_lightning.evolution.mistake_kinds import verdicts
 from cem_lightning.evolution.prepare import prepare, stored_course
-from cem_lightning.evolution.stages import read_answers, read_mistakes, read_passages
+from cem_lightning.evolution.stored import read_answers, read_mistakes, read_passages
 from cem_lightning.knowledge.records import Passage
 from cem_lightning.questions.records import PoolName, Question
 from cem_lightning.reporting.trace import (

@@ -70,7 +70,7 @@ class LeakIndex:
     def __init__(self, pools: Pools) -> None:
         stems = [
             (name, question, tokens_of(question.question))
-            for name, pool in pools.items()
+            for name, pool in (*pools.items(), ("gate", pools.gate))
             for question in pool
         ]
         self._template = max(TEMPLATE_COUNT, TEMPLATE_SHARE * len(stems))

@@ -60,13 +60,28 @@ class Documents:
 
 @contextmanager
 def within_documents(network: Any) -> Iterator[None]:
-    """Let a network attend within documents, as `packed_inputs` tells them, while this lasts."""
+    """Let a network attend within documents, as `row` tells them, while this lasts."""
     plain = network.config._attn_implementation
-    network.set_attn_implementation(_EAGER if plain == "eager" else _SDPA)
+    with _attending(network, _EAGER if plain == "eager" else _SDPA):
+        yield
+
+
+@contextmanager
+def over_whole_rows(network: Any) -> Iterator[None]:
+    """Let a network that attends within documents be used like any other, while this lasts."""
+    now = network.config._attn_implementation
+    with _attending(network, {_SDPA: "sdpa", _EAGER: "eager"}.get(now, now)):
+        yield
+
+
+@contextmanager
+def _attending(network: Any, implementation: str) -> Iterator[None]:
+    before = network.config._attn_implementation
+    network.set_attn_implementation(implementation)
     try:
         yield
     finally:
-        network.set_attn_implementation(plain)
+        network.set_attn_implementation(before)
 
 
 def isolates_documents(network: Any) -> bool:

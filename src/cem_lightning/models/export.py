@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from cem_lightning.errors import UserError
 from cem_lightning.models.config import ModelConfig
 from cem_lightning.models.encoding import Encoder
-from cem_lightning.models.loading import LanguageModel, device_kind, load_model
+from cem_lightning.models.loading import EARLIER, LanguageModel, device_kind, load_model
 from cem_lightning.models.source import quiet_loading
 
 _ADAPTER = "adapter_config.json"
@@ -77,7 +77,8 @@ def write_model(
     change, expected = None, None
     with quiet_loading():
         if adapter:
-            model = load_model(base, config)
+            earlier = weights / EARLIER
+            model = load_model(base, config, earlier if earlier.is_dir() else None)
             model, before, expected = _merge(model, weights, shown)
             change = relative_error(before, expected)
         else:

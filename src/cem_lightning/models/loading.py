@@ -19,6 +19,7 @@ from cem_lightning.models.encoding import Encoder
 from cem_lightning.models.source import quiet_loading
 
 _ADAPTER = "adapter_config.json"
+EARLIER = "merged"  # folder, in an adapter's, of the adapter that it was trained on top of
 _REMEDY = "Give a folder with config.json, whole .safetensors weights and the tokenizer's files."
 
 
@@ -103,15 +104,16 @@ def load_model(folder: Path, config: ModelConfig, weights: Path | None = None) -
     """The model in `folder`, with the `weights` that a training round left behind, if given.
 
     Args:
-        weights: a folder with either a peft adapter, which is merged into the model, or a whole
-            model, which stands in its place.
+        weights: a folder with either a peft adapter, which is merged into the model (behind the
+            one that it was trained on top of, if that lies in it), or a whole model, which stands
+            in its place.
 
     Raises:
         UserError: if the weights cannot be read or some are missing.
     """
     encoder, context = load_encoder(folder, config)
-    adapter = weights is not None and (weights / _ADAPTER).is_file()
-    whole = folder if adapter or weights is None else weights
+    adapter = weights if weights is not None and (weights / _ADAPTER).is_file() else None
+    whole = folder if weights is None or adapter else weights
     with quiet_loading(), _reading(config.path if whole == folder else str(whole)):
         network, report = AutoModelForCausalLM.from_pretrained(
             whole,
@@ -122,12 +124,18 @@ def load_model(folder: Path, config: ModelConfig, weights: Path | None = None) -
         )
         if missing := sorted(report["missing_keys"]):  # else they would be random numbers
             raise ValueError(f"its files lack {len(missing)} weights, for instance {missing[0]}")
-    if adapter:
-        from peft import PeftModel
-
-        with quiet_loading(), _reading(str(weights)):
-            network = PeftModel.from_pretrained(network, weights).merge_and_unload()
+    if adapter is not None:
+        with quiet_loading(), _reading(str(adapter)):
+            network = _merged(network, adapter)
     return LanguageModel(network.to(device_kind(config)).eval(), encoder, context)
+
+
+def _merged(network: Any, adapter: Path) -> Any:
+    from peft import PeftModel
+
+    if (adapter / EARLIER).is_dir():
+        network = _merged(network, adapter / EARLIER)
+    return PeftModel.from_pretrained(network, adapter).merge_and_unload()
 
 
 @contextmanager

@@ -39,6 +39,7 @@ class Pools:
         ood: other domains; never trained on.
         left_out: "place: reason" of each row of a published set that cannot be used.
         shots: shown with their answers before every question; neither asked nor trained on.
+        gate: by which `train` chooses among its own results; neither trained on nor reported.
         unread: by pool, columns of the user's files that take no part in any question.
     """
 
@@ -47,6 +48,7 @@ class Pools:
     ood: tuple[Question, ...] = ()
     left_out: tuple[str, ...] = ()
     shots: tuple[Question, ...] = ()
+    gate: tuple[Question, ...] = ()
     unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def items(self) -> tuple[tuple[PoolName, tuple[Question, ...]], ...]:
@@ -57,8 +59,9 @@ class Pools:
     def digest(self) -> str:
         """SHA-256 over all questions of all pools, in order."""
         pools = {name: [question.as_dict() for question in pool] for name, pool in self.items()}
-        shots = {"shots": [question.as_dict() for question in self.shots]} if self.shots else {}
-        return digest_value(pools | shots)
+        aside = {"shots": self.shots, "gate": self.gate}
+        more = {name: [each.as_dict() for each in taken] for name, taken in aside.items() if taken}
+        return digest_value(pools | more)
 
     def with_shots(self, count: int, seed: int) -> Pools:
         """The pools with `count` questions of `source` taken out of it, to be shown as solved.
@@ -76,8 +79,22 @@ class Pools:
         shuffled = random.Random(f"{seed}:shots").sample(self.source, len(self.source))
         first = list({each.cluster: each for each in reversed(shuffled)}.values())[::-1]
         taken = list(dict.fromkeys([*first, *shuffled]))[:count]
-        kept = tuple(each for each in self.source if each not in taken)
-        return replace(self, source=kept, shots=tuple(taken))
+        return replace(self, source=_without(self.source, taken), shots=tuple(taken))
+
+    def with_gate(self, count: int, seed: int) -> Pools:
+        """The pools with `count` questions of `source` taken out of it, evenly from its clusters.
+
+        Raises:
+            UserError: if nothing of the pool would be left.
+        """
+        if count >= len(self.source):
+            raise UserError(
+                f"trainer.interpolation.gate={count} takes its questions from the source pool, "
+                f"which has {len(self.source)}; give it more, or lower it."
+            )
+        spread = stratified(self.source, seed, "gate")
+        taken = spread[:: len(spread) // count][:count]
+        return replace(self, source=_without(self.source, taken), gate=tuple(taken))
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -105,7 +122,14 @@ class Pools:
         return stratified(self.source, seed)[start : start + config.slice]
 
 
-def stratified(questions: Sequence[Question], seed: int) -> tuple[Question, ...]:
+def _without(questions: Sequence[Question], taken: Sequence[Question]) -> tuple[Question, ...]:
+    ids = {each.id for each in taken}
+    return tuple(each for each in questions if each.id not in ids)
+
+
+def stratified(
+    questions: Sequence[Question], seed: int, purpose: str = "slices"
+) -> tuple[Question, ...]:
     """All questions in a random order in which each cluster is spread evenly.
 
     The j-th of a cluster's n questions (shuffled) is placed at (j + u) / n of the way, with one
@@ -114,7 +138,7 @@ def stratified(questions: Sequence[Question], seed: int) -> tuple[Question, ...]
     clusters: dict[str, list[Question]] = {}
     for question in questions:
         clusters.setdefault(question.cluster, []).append(question)
-    draw = random.Random(f"{seed}:slices")
+    draw = random.Random(f"{seed}:{purpose}")
     placed: list[tuple[float, Question]] = []
     for members in clusters.values():
         draw.shuffle(members)

@@ -37,6 +37,7 @@ from cem_lightning.reporting.gains import (
     slices,
     steps,
 )
+from cem_lightning.reporting.guards import chosen_parts, stability
 from cem_lightning.reporting.kinds import kind_rows, quarantine_note
 from cem_lightning.reporting.run_folder import MistakeStory, RunRecord
 from cem_lightning.storage.atomic import write_text
@@ -86,6 +87,8 @@ def report_page(record: RunRecord) -> str:
         losses=_losses(record),
         mistake_kinds=kind_rows(record),
         form=form_of(record),
+        stability=stability(record),
+        chosen=chosen_parts(record),
         form_note=FORM,
         quarantine_note=quarantine_note(record),
         stories=chosen_stories(record),

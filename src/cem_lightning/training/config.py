@@ -5,21 +5,29 @@ Only settings; nothing here imports torch.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
 
 from cem_lightning.corpus.config import Kind
 
 FREE_KEYS = ("devices", "checkpoint_minutes")  # of the trainer: no result depends on them
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Part = Annotated[float, Field(gt=0, lt=1)]
 
 
 class ObjectiveConfig(BaseModel):
     """The mixed CPT/CIT loss of an optimizer step.
 
-    It is the weighted sum of the token losses of all kinds, divided by the number of supervised
-    tokens of the step.
+    It is the weighted sum of the token losses of all kinds, and of the divergence from the start,
+    divided by the number of supervised tokens of the step.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,6 +35,12 @@ class ObjectiveConfig(BaseModel):
     weights: dict[Kind, Weight] = Field(
         default_factory=dict,
         description="Factor on the token losses of each kind, without unit; a kind left out has 1.",
+    )
+    kl: Weight = Field(
+        default=0.0,
+        description="Weight of a guard against forgetting: the divergence of the predictions from "
+        "those of the model that training starts from, in nats a supervised token. 0 is none. "
+        "Without an adapter it holds a second copy of the model.",
     )
 
     def weight(self, kind: Kind) -> float:
@@ -51,6 +65,33 @@ class LoraSettings(BaseModel):
         default=False,
         description="Learn the size of every weight row apart from its direction (DoRA, Liu et "
         "al. 2024, arXiv 2402.09353): closer to training all weights, slower.",
+    )
+    earlier: Literal["continue", "merge"] = Field(
+        default="continue",
+        description="What becomes of the adapter of the round before, where trainer.start=previous "
+        "(base starts one afresh). continue: it is trained on; merge: it becomes part of the "
+        "weights, and a new one is trained on top.",
+    )
+
+
+class InterpolationSettings(BaseModel):
+    """Going only a part of the way that training went (WiSE-FT, Wortsman et al. 2022, 2109.01903).
+
+    A guard against forgetting: weights between the start and the end keep more of the start.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    gate: NonNegativeInt = Field(
+        default=0,
+        description="Questions taken out of the source pool, neither mined nor trained on, by "
+        "which the part is chosen: the one that answers most of them right, the smallest of "
+        "equals. 0 keeps the trained weights as they are.",
+    )
+    parts: tuple[Part, ...] = Field(
+        default=(0.25, 0.5, 0.75),
+        description="Parts of the way that are tried, between 0 (the start) and 1 (the trained "
+        "weights, which always are).",
     )
 
 
@@ -107,4 +148,31 @@ class TrainerConfig(BaseModel):
         allow_inf_nan=False,
         description="Longer gradients are scaled down to this Euclidean norm.",
     )
+    freeze_layers: NonNegativeInt = Field(
+        default=0,
+        description="A guard against forgetting: as many of the lowest layers, and the embeddings, "
+        "stay as they are. 0 trains all.",
+    )
+    evaluate_at: tuple[PositiveInt, ...] = Field(
+        default=(),
+        description="Optimizer steps after which the guarded pool (verdict.guarded) is asked, so "
+        "that a stability gap shows (De Lange et al. 2023, arXiv 2205.13452).",
+    )
+    interpolation: InterpolationSettings = InterpolationSettings()
     lora: LoraSettings | None = Field(description="Train an adapter; null trains all weights.")
+
+    @model_validator(mode="after")
+    def _interpolates_what_is_linear(self) -> Self:
+        if not self.interpolation.gate or self.lora is None:
+            return self
+        if self.lora.dora:
+            raise ValueError(
+                "interpolation.gate: an adapter with lora.dora=true does not change the weights in "
+                "proportion, so no part of it can be taken; set lora.dora=false"
+            )
+        if self.start == "previous" and self.lora.earlier == "continue":
+            raise ValueError(
+                "interpolation.gate: of an adapter that is continued no part of the way can be "
+                "taken; set lora.earlier=merge, or start=base"
+            )
+        return self

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from cem_lightning.training.adapters import save_weights
 from cem_lightning.training.callbacks import Checkpoints, Continued, Curves
 from cem_lightning.training.checkpoints import CheckpointFolder
 from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
+from cem_lightning.training.guards import Anchor, Way, frozen_layers
 from cem_lightning.training.module import MixedObjective
 from cem_lightning.training.ranks import TrainingRanks
 from cem_lightning.training.resuming import (
@@ -53,6 +54,8 @@ class TrainResult:
         weights: folder of the adapter or the full weights.
         seconds: wall time of the training itself.
         earlier: of these, what was spent before the checkpoint that was continued.
+        part: of the way from the start to the trained weights that was gone; 1.0 is all of it.
+        gate: right answers of the gate by part; empty if only the whole way was tried.
     """
 
     tokens: dict[Kind, int]
@@ -61,6 +64,8 @@ class TrainResult:
     weights: Path
     seconds: float
     earlier: float
+    part: float
+    gate: Mapping[float, int]
 
 
 def train(
@@ -73,6 +78,8 @@ def train(
     seed: int,
     folder: Path,
     resume: Path | None = None,
+    evaluate: Callable[[], Mapping[str, float]] | None = None,
+    right: Callable[[], int] | None = None,
     task: Task | None = None,
     say: Callable[[str], None] = _LOG.warning,
 ) -> TrainResult:
@@ -89,6 +96,10 @@ def train(
         folder: where ``weights/`` and ``curves.csv`` appear; nothing does if training fails.
         resume: folder of the checkpoints of this very training: the newest whole one is continued,
             and others are written as ``trainer.checkpoint_minutes`` says. None writes none.
+        evaluate: asks the network after the steps of ``trainer.evaluate_at``; what it returns
+            joins the curves.
+        right: how many questions of the gate the network answers right, by which the part of the
+            way is chosen (``trainer.interpolation``). None goes the whole way.
         task: told the tokens read at every step, those before a checkpoint at once.
         say: told of a checkpoint that is damaged or continued from.
 
@@ -101,7 +112,8 @@ def train(
     refuse_unknown_head(network)
     packed = isolates_documents(network)
     folder.mkdir(parents=True, exist_ok=True)
-    with _deterministic():
+    part, gate = 1.0, dict[float, int]()
+    with _deterministic(), frozen_layers(network, config.freeze_layers):
         checkpoints = found = None
         known = {"environment": environment(network, ranks.world)}
         if resume is not None:
@@ -119,8 +131,16 @@ def train(
             processes=ranks.world,
             start=0 if found is None else found.step,
         )
+        way = Way(network) if right is not None else None
         module = MixedObjective(
-            network, objective, config, steps=data.steps, seed=seed, start=data.start
+            network,
+            objective,
+            config,
+            steps=data.steps,
+            seed=seed,
+            start=data.start,
+            anchor=Anchor.of(network, packed=packed) if objective.kl else None,
+            evaluate=evaluate,
         )
         curves = Curves(task or SilentTask(), () if found is None else found.rows)
         callbacks: list[pl.Callback] = [curves]
@@ -151,6 +171,8 @@ def train(
             network.zero_grad(set_to_none=True)
         module.refuse_wrecked(data.steps)
         seconds = time.monotonic() - curves.began
+        if way is not None and right is not None:
+            part, gate = way.choose(config.interpolation.parts, right)
     if ranks.first:
         curves.write(folder / "curves.csv")
         with _quiet():
@@ -162,6 +184,8 @@ def train(
         weights=folder / "weights",
         seconds=seconds,
         earlier=curves.earlier,
+        part=part,
+        gate=gate,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -19,7 +20,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from cem_lightning.corpus.batches import Pack
 from cem_lightning.corpus.config import KINDS
 from cem_lightning.errors import UserError
+from cem_lightning.models.documents import over_whole_rows
 from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
+from cem_lightning.training.guards import Anchor
 from cem_lightning.training.metrics import TokensByKind
 from cem_lightning.training.objective import sum_by_kind, token_losses, tokens_by_kind
 from cem_lightning.training.optimizer import adamw, rate_factor
@@ -29,8 +32,9 @@ from cem_lightning.training.ranks import TrainingRanks
 class MixedObjective(pl.LightningModule):
     """Trains a causal language model on whole texts and on responses at once.
 
-    The loss of an optimizer step is ``sum_k w_k * L_k / N``: L_k the summed cross-entropy of the
-    supervised tokens of kind k, w_k its weight, N the supervised tokens of the whole step. So the
+    The loss of an optimizer step is ``(sum_k w_k * L_k + b * D) / N``: L_k the summed cross-entropy
+    of the supervised tokens of kind k, w_k its weight, D the summed divergence from the start where
+    that is held near, b its weight, N the supervised tokens of the whole step. So the
     result does not depend on how a step is cut into packs, nor on how many processes
     share them: each knows the whole step and so N, and their gradients are summed.
 
@@ -39,6 +43,8 @@ class MixedObjective(pl.LightningModule):
         steps: optimizer steps of the whole run, which the learning rate follows.
         seed: decides what is dropped out.
         start: steps that were done before, when a run is continued.
+        anchor: the model that predictions are held near to, if `objective.kl` is not 0.
+        evaluate: called after the steps of `config.evaluate_at`; its values join the curves.
     """
 
     weights: Tensor
@@ -52,6 +58,8 @@ class MixedObjective(pl.LightningModule):
         steps: int,
         seed: int = 0,
         start: int = 0,
+        anchor: Anchor | None = None,
+        evaluate: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -64,6 +72,9 @@ class MixedObjective(pl.LightningModule):
         self.steps = steps
         self.seed = seed
         self.start = start
+        self.anchor = anchor
+        self.evaluate = evaluate
+        self.kl = objective.kl
         self.totals = TokensByKind()
         self.ranks = TrainingRanks.here()
         weights = torch.tensor([objective.weight(kind) for kind in KINDS], dtype=torch.double)
@@ -78,7 +89,8 @@ class MixedObjective(pl.LightningModule):
         """One optimizer step.
 
         Returns:
-            The row of the curves: loss, learning rate, and loss, perplexity and tokens by kind.
+            The row of the curves: loss, learning rate, and loss, perplexity and tokens by kind;
+            with an anchor ``kl``, the divergence from the start in nats a supervised token.
 
         Raises:
             UserError: if nothing is supervised, or the loss or the gradient is not finite; no
@@ -95,14 +107,19 @@ class MixedObjective(pl.LightningModule):
         assert isinstance(scheduler, LambdaLR) and not isinstance(optimizer, list)
         optimizer.zero_grad()
         losses = torch.zeros_like(self.weights)
+        divergence = losses.new_zeros(())
         factors = self.weights / total
         for pack in self.ranks.own(step):
             if not pack.supervised.any():
                 continue
-            part, each, kinds = token_losses(self.network, pack, factors)
-            self.manual_backward(part)
-            losses += sum_by_kind(each, kinds)
-        loss = (self.weights * self.ranks.sum(losses)).sum() / total
+            anchor = self.anchor
+            reference = None if anchor is None else anchor.reference(pack, self.kl / total)
+            found = token_losses(self.network, pack, factors, reference)
+            self.manual_backward(found.total)
+            losses += sum_by_kind(found.losses, found.kinds)
+            divergence += found.divergences.sum()
+        divergence = self.ranks.sum(divergence) / total
+        loss = (self.weights * self.ranks.sum(losses)).sum() / total + self.kl * divergence
         self._refuse_unless_finite("loss", float(loss), number)
         self.ranks.sum_gradients(self.network.parameters())
         parameters = [each for each in self.network.parameters() if each.grad is not None]
@@ -112,7 +129,15 @@ class MixedObjective(pl.LightningModule):
         optimizer.step()
         scheduler.step()
         seen = self.totals(losses, supervised, tokens_by_kind(step, supervised=False))
-        return {"loss": loss, "learning_rate": rate, **_columns(seen)}
+        told = {"loss": loss, "learning_rate": rate, **_columns(seen)}
+        if self.anchor is not None:
+            told["kl"] = divergence
+        if self.evaluate is not None and number + 1 in self.config.evaluate_at:
+            with over_whole_rows(self.network):
+                self.network.eval()
+                told |= self.evaluate()
+                self.network.train()
+        return told
 
     def _refuse_unless_finite(self, what: str, value: float, number: int) -> None:
         if math.isfinite(value):

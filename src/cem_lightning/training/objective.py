@@ -5,7 +5,7 @@ How they are weighted and normalised is the business of `module`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,26 +15,42 @@ from cem_lightning.corpus.batches import Pack
 from cem_lightning.corpus.config import KINDS
 from cem_lightning.models.documents import row
 from cem_lightning.models.head import Head, body
-from cem_lightning.training.head_loss import head_loss
+from cem_lightning.training.head_loss import Reference, head_loss
 
 
-def token_losses(network: Any, pack: Pack, factors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+class PackLosses(NamedTuple):
+    """What a pack costs.
+
+    Attributes:
+        total: the weighted sum, to be differentiated.
+        losses: (supervised tokens,) cross-entropies in nats, without a gradient.
+        kinds: (supervised tokens,) positions in `KINDS`.
+        divergences: (supervised tokens,) from the reference, in nats; zeros without one.
+    """
+
+    total: Tensor
+    losses: Tensor
+    kinds: Tensor
+    divergences: Tensor
+
+
+def token_losses(
+    network: Any, pack: Pack, factors: Tensor, reference: Reference | None = None
+) -> PackLosses:
     """Cross-entropy of every supervised token.
 
     Args:
         network: attends within documents (`models.documents`) if the pack has several.
         factors: (kinds,) what a token of each kind counts in the sum.
-
-    Returns:
-        The sum, to be differentiated; the losses in nats, which carry no gradient, and their
-        positions in `KINDS`, both of shape (supervised tokens,).
+        reference: what the predictions are held near to.
     """
     kinds = pack.kinds[pack.supervised]
     targets = pack.input_ids[pack.supervised]
     states = body(network)(**row(network, pack.input_ids, pack.lengths)).last_hidden_state[0]
     states = states[pack.supervised.roll(-1)]  # a token is predicted at the one before it
-    loss, losses = head_loss(states, Head.of(network), targets, factors[kinds])
-    return loss, losses, kinds
+    found = head_loss(states, Head.of(network), targets, factors[kinds], reference)
+    total, losses, divergences = found
+    return PackLosses(total, losses, kinds, divergences)
 
 
 def sum_by_kind(values: Tensor, kinds: Tensor) -> Tensor:
