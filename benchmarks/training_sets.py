@@ -51,7 +51,7 @@ class TrainingSet:
         """The order our data module reads them in, which the peers are given too."""
         kinds = [each.kind for each in self.examples]
         lengths = [len(each.ids) for each in self.examples]
-        return schedule(kinds, lengths, self.recipe, self.seed)
+        return tuple(schedule(kinds, lengths, self.recipe, self.seed))
 
     @property
     def read(self) -> tuple[Example, ...]:

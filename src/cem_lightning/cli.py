@@ -263,7 +263,7 @@ def _failures(jobs: Sequence[JobFolder], names: Mapping[int, str]) -> Iterator[s
             continue
         job = begun[number]
         if job.record.state == "running":
-            job.fail("it was ended before it had a result, by a signal or for want of memory", KILLED)
+            job.fail("it was ended without a result, by a signal or for want of memory", KILLED)
         if job.record.error is not None:
             reason = shorten(job.record.error, 160, placeholder=" ...")
             yield f"job {number}: {name}: {reason}; see {job.path / ERROR}"

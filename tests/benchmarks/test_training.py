@@ -212,7 +212,9 @@ def test_a_cut_order_is_the_uninterrupted_one(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(
         training_stream,
         "_data",
-        lambda folder, wanted, seed, start: honest(folder, wanted, seed + (start > 0), start),
+        lambda folder, wanted, seed, start, **more: honest(
+            folder, wanted, seed + (start > 0), start, **more
+        ),
     )
     (row,) = training_stream.cuts(3, 1)
     assert row.ours == 6 and not row.holds

@@ -86,7 +86,7 @@ def test_jobs_that_could_not_say_how_they_ended_are_named(tmp_path: Path, act: A
     done = command("-m", "seed=1,13,3", "action=check", folder=tmp_path, expect=143)
     (sweep,) = sweeps(tmp_path)
     assert [each["state"] for each in records(sweep)] == ["finished", "failed"]
-    assert "failed: job 1: seed=13: it was ended before it had a result" in done.stderr
+    assert "failed: job 1: seed=13: it was ended without a result" in done.stderr
     assert "failed: job 2: seed=3: was not started" in done.stderr
     assert "job 0" not in done.stderr
     assert (sweep / "1" / "error.log").is_file()

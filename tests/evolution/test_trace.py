@@ -71,7 +71,7 @@ def test_examples_are_told_with_how_often_they_were_read(finished: Workspace) ->
             seed=job["seed"],
             batch=trainer["batch"],
             pack_tokens=trainer["pack_tokens"],
-        ).order
+        ).plan.order.tolist()
     )
     kinds = set()
     for id in [row["question"]["id"] for row in mistakes(finished, 1)[:3]]:

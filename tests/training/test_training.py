@@ -82,8 +82,8 @@ def test_a_batch_of_eight_is_eight_batches_of_one(
     tmp_path: Path, corpus: Path, lora: LoraSettings | None
 ) -> None:
     data = CorpusDataModule(corpus, RECIPE, seed=1, batch=8, pack_tokens=400)
-    assert data.steps >= 3
-    assert len(data.order) % 8, "the last window must be partial"
+    assert data.plan.steps >= 3
+    assert len(data.plan.order) % 8, "the last window must be partial"
     start = tiny_model("qwen2", vocabulary=VOCABULARY).double()
     whole, single, few = (
         run(tmp_path / str(size), corpus, lora=lora, network=deepcopy(start), pack_tokens=size)[0]
@@ -192,16 +192,16 @@ def test_a_run_leaves_weights_curves_and_counts(tmp_path: Path, corpus: Path) ->
     network, result = run(tmp_path / "run", corpus, task=task)
     data = CorpusDataModule(corpus, RECIPE, seed=1, batch=8, pack_tokens=400)
     assert set(result.tokens) == set(KINDS)
-    assert sum(result.tokens.values()) == data.tokens == task.tokens
+    assert sum(result.tokens.values()) == data.plan.tokens == task.tokens
     assert result.tokens["extractive"] == 0
-    assert result.steps == data.steps == len(task.notes)
+    assert result.steps == data.plan.steps == len(task.notes)
     assert task.notes[0].startswith("loss ")
     assert sorted(each.name for each in (tmp_path / "run").iterdir()) == ["curves.csv", "weights"]
 
     with result.curves.open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == list(range(1, result.steps + 1))
-    assert int(float(rows[-1]["tokens"])) == data.tokens
+    assert int(float(rows[-1]["tokens"])) == data.plan.tokens
     assert float(rows[-1]["seconds"]) <= result.seconds
     for row in rows:
         assert float(row["learning_rate"]) > 0
@@ -223,7 +223,7 @@ def test_the_logged_loss_is_the_weighted_sum_over_the_tokens_of_the_step(
     made = examples()
     data = CorpusDataModule(corpus, RECIPE, seed=1, batch=8, pack_tokens=400)
     total, count = 0.0, 0
-    for at in data.order[:8]:
+    for at in data.plan.step(0):
         ids = torch.tensor([made[at].ids])
         scores = network(ids).logits[0].log_softmax(-1).detach()
         for place in range(1, len(made[at].ids)):

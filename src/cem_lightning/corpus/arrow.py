@@ -5,11 +5,13 @@ A user can open the folder with ``datasets.load_from_disk``; repetitions are not
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import datasets
+import numpy
 import pyarrow.compute
 from datasets import Dataset, Features, List, Value
 
@@ -54,11 +56,20 @@ def load_examples(folder: Path) -> tuple[Example, ...]:
     )
 
 
-def kinds_and_lengths(dataset: Dataset) -> tuple[list[Kind], list[int]]:
+def kinds_and_lengths(dataset: Dataset) -> tuple[list[Kind], array[int]]:
     """Kind and length in tokens of every example, read without touching the tokens."""
-    table = dataset.data
-    lengths = pyarrow.compute.list_value_length(table.column("ids"))
-    return table.column("kind").to_pylist(), lengths.to_pylist()
+    coded = dataset.data.column("kind").combine_chunks().dictionary_encode()
+    names: list[Kind] = coded.dictionary.to_pylist()
+    kinds = [names[code] for code in coded.indices.to_numpy()]
+    lengths = pyarrow.compute.list_value_length(dataset.data.column("ids")).to_numpy()
+    return kinds, array("i", lengths.astype(numpy.int32).tobytes())
+
+
+def longest(dataset: Dataset) -> tuple[int, int]:
+    """Position and length in tokens of the longest example; the first of equals."""
+    lengths = pyarrow.compute.list_value_length(dataset.data.column("ids")).to_numpy()
+    at = int(lengths.argmax())
+    return at, int(lengths[at])
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from torch.utils.data import Sampler
 
 from cem_lightning.corpus.config import KINDS
 from cem_lightning.corpus.packing import best_fit
+from cem_lightning.corpus.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -49,23 +50,19 @@ class StepSampler(Sampler[list[int]]):
     """Yields the positions of the examples of one optimizer step after another.
 
     Args:
-        order: positions of the examples of the whole run.
-        batch: examples per step; the last step takes what is left.
-        start: step to begin with. A run continues at any step at once, since the order is known.
+        start: step to begin with. A run continues at any step at once, since the plan is known.
     """
 
-    def __init__(self, order: Sequence[int], batch: int, start: int = 0) -> None:
-        self.order = order
-        self.batch = batch
+    def __init__(self, plan: Plan, start: int = 0) -> None:
+        self.plan = plan
         self.start = start
 
     def __len__(self) -> int:
         """Steps left from `start` on."""
-        return -(-len(self.order) // self.batch) - self.start
+        return self.plan.steps - self.start
 
     def __iter__(self) -> Iterator[list[int]]:
-        for begin in range(self.start * self.batch, len(self.order), self.batch):
-            yield list(self.order[begin : begin + self.batch])
+        return map(self.plan.step, range(self.start, self.plan.steps))
 
 
 def packs(

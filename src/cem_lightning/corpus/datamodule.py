@@ -5,17 +5,17 @@ Holds no tokens itself: rows are read from the memory-mapped folder as the steps
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
+from datasets import Dataset
 from torch.utils.data import DataLoader
 
-from cem_lightning.corpus.arrow import kinds_and_lengths, open_examples
+from cem_lightning.corpus.arrow import longest, open_examples
 from cem_lightning.corpus.batches import Pack, StepSampler, packs
-from cem_lightning.corpus.config import Kind, RecipeConfig
-from cem_lightning.corpus.schedule import schedule
+from cem_lightning.corpus.config import RecipeConfig
+from cem_lightning.corpus.plan import make_plan
 from cem_lightning.errors import UserError
 
 
@@ -25,13 +25,15 @@ class CorpusDataModule(pl.LightningDataModule):
     Args:
         folder: what `arrow.save_examples` wrote.
         batch: examples per optimizer step.
+        batch_tokens: tokens per optimizer step instead; see `plan.make_plan`.
         pack_tokens: most tokens that go through the model at once; None sends each example alone.
         processes: how many share every step.
+        workers: processes that prepare steps ahead of time; 0 prepares them as they are needed.
         start: step to begin with.
+        kept: folder that keeps the plan for a run that is continued.
 
     Attributes:
-        order: positions of the examples of the whole run, in order.
-        tokens: tokens that the whole run reads.
+        plan: the steps of the whole run.
 
     Raises:
         UserError: if an example is longer than a pack.
@@ -44,42 +46,53 @@ class CorpusDataModule(pl.LightningDataModule):
         *,
         seed: int,
         batch: int,
+        batch_tokens: int | None = None,
         pack_tokens: int | None,
         processes: int = 1,
+        workers: int = 0,
         start: int = 0,
+        kept: Path | None = None,
     ) -> None:
         super().__init__()
         self.examples = open_examples(folder)
-        kinds, lengths = kinds_and_lengths(self.examples)
-        _refuse_longer(kinds, lengths, pack_tokens)
-        self.order = schedule(kinds, lengths, recipe, seed)
-        self.tokens = sum(lengths[example] for example in self.order)
-        self.batch = batch
+        _refuse_longer(self.examples, pack_tokens)
+        self.plan = make_plan(
+            self.examples, recipe, seed, batch=batch, batch_tokens=batch_tokens, kept=kept
+        )
         self.pack_tokens = pack_tokens
         self.processes = processes
+        self.workers = workers
         self.start = start
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps of the whole run."""
-        return len(StepSampler(self.order, self.batch))
 
     def train_dataloader(self) -> DataLoader[list[Pack]]:
         """The steps from `start` on."""
         return DataLoader(
             self.examples,
-            batch_sampler=StepSampler(self.order, self.batch, self.start),
+            batch_sampler=StepSampler(self.plan, self.start),
             collate_fn=partial(packs, pack_tokens=self.pack_tokens, processes=self.processes),
+            num_workers=self.workers,
+        )
+
+    def arithmetic(self) -> str:
+        """What a step is, such as "4 packs x 2,048 tokens x 2 devices = 16,384 tokens"."""
+        mean = self.plan.tokens / self.plan.steps
+        share = -(-round(mean) // self.processes)
+        size = min(share, self.pack_tokens or share)
+        count = -(-share // size)
+        devices = f" x {self.processes} devices" if self.processes > 1 else ""
+        return (
+            f"{self.plan.steps:,} optimizer steps of about {count} pack{'s' * (count > 1)} x "
+            f"{size:,} tokens{devices} = {count * size * self.processes:,} tokens"
         )
 
 
-def _refuse_longer(kinds: Sequence[Kind], lengths: Sequence[int], pack_tokens: int | None) -> None:
+def _refuse_longer(examples: Dataset, pack_tokens: int | None) -> None:
     """No example is cut: half an answer would teach to break off."""
-    if pack_tokens is None or max(lengths, default=0) <= pack_tokens:
+    at, length = longest(examples)
+    if pack_tokens is None or length <= pack_tokens:
         return
-    at = max(range(len(lengths)), key=lengths.__getitem__)
     raise UserError(
-        f"trainer.pack_tokens is {pack_tokens}, but training example {at} ({kinds[at]}) has "
-        f"{lengths[at]} tokens. Raise it to that, or shorten what examples are made of: "
-        "knowledge.passage_tokens, or the longest questions."
+        f"trainer.pack_tokens is {pack_tokens}, but training example {at} "
+        f"({examples[at]['kind']}) has {length} tokens. Raise it to that, or shorten what examples "
+        "are made of: knowledge.passage_tokens, or the longest questions."
     )

@@ -6,6 +6,7 @@ A pure function of kinds, lengths, recipe and seed; it never sees a token.
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,7 +52,7 @@ class _Phase:
 
 def schedule(
     kinds: Sequence[Kind], lengths: Sequence[int], recipe: RecipeConfig, seed: int
-) -> tuple[int, ...]:
+) -> array[int]:
     """Positions of the examples to read, in order, repetitions included.
 
     The next example is always of the kind that lags most behind its share, so the mix is even
@@ -72,11 +73,13 @@ def schedule(
         raise ValueError(f"recipe {recipe.name!r} gives no share to any kind among the examples")
     phases = _phases(available, recipe)
     readers = {
-        kind: _passes([at for at, each in enumerate(kinds) if each == kind], f"{seed}:{kind}")
+        kind: _passes(
+            array("i", (at for at, each in enumerate(kinds) if each == kind)), f"{seed}:{kind}"
+        )
         for kind in available
     }
     read = dict.fromkeys(available, 0)
-    order: list[int] = []
+    order = array("i")  # of ten million samples a list would take ten times the room
     spent = 0
     while True:
         # one token ahead, so that at a standstill the largest share goes first
@@ -90,17 +93,17 @@ def schedule(
         example = next(readers[kind])
         length = lengths[example]
         if order and abs(spent + length - recipe.tokens) > abs(spent - recipe.tokens):
-            return tuple(order)
+            return order
         order.append(example)
         spent += length
         read[kind] += length
 
 
-def _passes(examples: list[int], purpose: str) -> Iterator[int]:
+def _passes(examples: array[int], purpose: str) -> Iterator[int]:
     """All examples in shuffled order, again and again."""
     number = 0
     while True:
-        shuffled = list(examples)
+        shuffled = examples[:]
         random.Random(f"{purpose}:{number}").shuffle(shuffled)
         yield from shuffled
         number += 1

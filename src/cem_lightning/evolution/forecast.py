@@ -55,7 +55,9 @@ def recipe_findings(
     recipe = config.recipe
     tokens = {kind: recipe.tokens * recipe.share(kind) for kind in KINDS if recipe.share(kind)}
     examples = {kind: count / lengths[kind] for kind, count in tokens.items()}
-    steps = max(1, -(-round(sum(examples.values())) // config.trainer.batch))
+    batch, whole_step = config.trainer.batch, config.trainer.batch_tokens
+    read = sum(examples.values()) if whole_step is None else sum(tokens.values())
+    steps = max(1, -(-round(read) // (whole_step or batch)))
     mix = {kind: count / sum(examples.values()) for kind, count in examples.items()}
     whole = {kind: round(count) for kind, count in tokens.items()}
     return RecipeFindings(recipe.name, whole, steps), mix
@@ -125,9 +127,8 @@ def forecast(
             )
         )
     states = (1 + OPTIMIZER_STATES) * measured.trained_bytes  # and the gradient
-    kept = measured.activation_bytes * min(
-        config.trainer.pack_tokens, config.trainer.batch * longest
-    )
+    step = config.trainer.batch_tokens or config.trainer.batch * longest
+    kept = measured.activation_bytes * min(config.trainer.pack_tokens, max(step, longest))
     training = measured.resident + measured.model_bytes + states + kept if steps_read else 0
     return Forecast(
         device=prepared.device,

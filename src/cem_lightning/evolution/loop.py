@@ -135,7 +135,7 @@ class Loop:
         self._access = {
             "open_book": knowledge,
             "acquire": knowledge,
-            "train": config.trainer.model_dump(mode="json", include={"checkpoint_minutes"}),
+            "train": config.trainer.model_dump(mode="json", include={*FREE_KEYS} - {"devices"}),
         }
 
     @property

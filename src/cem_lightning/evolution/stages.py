@@ -266,7 +266,7 @@ STAGES: dict[str, Stage] = {
     "acquire": Stage(acquire, 1),
     "triage": Stage(triage, 2),
     "assemble": Stage(assemble, 3),
-    "train": Stage(train, 2),
+    "train": Stage(train, 3),
 }
 
 

@@ -18,7 +18,8 @@ from pydantic import (
 
 from cem_lightning.corpus.config import Kind
 
-FREE_KEYS = ("devices", "checkpoint_minutes")  # of the trainer: no result depends on them
+# Of the trainer: no result depends on them.
+FREE_KEYS = ("devices", "checkpoint_minutes", "workers")
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 
@@ -119,6 +120,11 @@ class TrainerConfig(BaseModel):
         description="How the learning rate falls to 0 after the warm-up, if it does."
     )
     batch: int = Field(gt=0, description="Examples per optimizer step.")
+    batch_tokens: PositiveInt | None = Field(
+        default=None,
+        description="Tokens per optimizer step: as many whole examples as fit, whatever `batch` "
+        "says. null goes by `batch`.",
+    )
     pack_tokens: int = Field(
         gt=0,
         description="Most tokens that go through the model at once, examples one behind another "
@@ -129,6 +135,10 @@ class TrainerConfig(BaseModel):
         description="Processes that train, and that ask, together, each on a device of its own "
         "(GPU, or a share of the CPU's cores): time, not the result but for the last digits of "
         "the weights.",
+    )
+    workers: NonNegativeInt = Field(
+        default=0,
+        description="Processes that prepare optimizer steps ahead of time: time, not the result.",
     )
     checkpoint_minutes: float = Field(
         default=10,

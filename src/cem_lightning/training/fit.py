@@ -101,7 +101,7 @@ def train(
         right: how many questions of the gate the network answers right, by which the part of the
             way is chosen (``trainer.interpolation``). None goes the whole way.
         task: told the tokens read at every step, those before a checkpoint at once.
-        say: told of a checkpoint that is damaged or continued from.
+        say: told what a step is, or of a checkpoint that is damaged or continued from.
 
     Raises:
         UserError: if a step has no supervised tokens, loss or gradient are not finite, there is too
@@ -127,16 +127,22 @@ def train(
             recipe,
             seed=seed,
             batch=config.batch,
+            batch_tokens=config.batch_tokens,
             pack_tokens=config.pack_tokens if packed else None,
             processes=ranks.world,
+            workers=config.workers,
             start=0 if found is None else found.step,
+            kept=resume if writes else None,
         )
+        steps = data.plan.steps
+        if ranks.first and found is None:
+            say(data.arithmetic())
         way = Way(network) if right is not None else None
         module = MixedObjective(
             network,
             objective,
             config,
-            steps=data.steps,
+            steps=steps,
             seed=seed,
             start=data.start,
             anchor=Anchor.of(network, packed=packed) if objective.kl else None,
@@ -164,12 +170,12 @@ def train(
                 if config.activation_checkpointing
                 else nullcontext(),
             ):
-                if data.start < data.steps:
+                if data.start < steps:
                     _fit(_trainer(network, callbacks, folder), module, data)
         finally:
             network.eval()
             network.zero_grad(set_to_none=True)
-        module.refuse_wrecked(data.steps)
+        module.refuse_wrecked(steps)
         seconds = time.monotonic() - curves.began
         if way is not None and right is not None:
             part, gate = way.choose(config.interpolation.parts, right)
@@ -179,7 +185,7 @@ def train(
             save_weights(network, folder / "weights")
     return TrainResult(
         tokens=dict(zip(KINDS, map(int, module.totals.tokens.tolist()), strict=True)),
-        steps=data.steps,
+        steps=steps,
         curves=folder / "curves.csv",
         weights=folder / "weights",
         seconds=seconds,
