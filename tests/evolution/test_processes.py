@@ -20,6 +20,7 @@ from cem_lightning.evolution.run import run
 from cem_lightning.evolution.runner import Runner
 from cem_lightning.progress import SilentProgress
 from cem_lightning.storage.store import Part, Store
+from cem_lightning.training.callbacks import MEASURED
 from tests.cli.test_sweeps import in_a_process, records, sweeps
 from tests.workspace import Workspace, make_workspace
 
@@ -100,7 +101,7 @@ def test_two_processes_give_the_weights_and_curves_of_one(
         both = list(zip(rows, csv.DictReader(file), strict=True))
     for row, other in both:
         assert row.keys() == other.keys()
-        for key in row.keys() - {"seconds"}:
+        for key in row.keys() - {*MEASURED}:
             assert row[key] == other[key] or float(row[key]) == pytest.approx(
                 float(other[key]), rel=1e-5
             ), key

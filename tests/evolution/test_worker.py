@@ -14,6 +14,7 @@ import pytest
 
 from cem_lightning.evolution.run import run
 from cem_lightning.storage.digests import digest_path
+from cem_lightning.training.callbacks import MEASURED
 from tests.workspace import Workspace, make_workspace
 
 JOB, CURVES = "job.json", "curves.csv"
@@ -30,7 +31,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def curves(path: Path) -> list[dict[str, str]]:
     """The rows without the time they took."""
     with path.open(encoding="utf-8") as file:
-        return [row | {"seconds": ""} for row in csv.DictReader(file)]
+        return [row | dict.fromkeys(MEASURED, "") for row in csv.DictReader(file)]
 
 
 def work(folder: Path) -> subprocess.CompletedProcess[str]:

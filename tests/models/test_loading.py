@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cem_lightning.errors import UserError
 from cem_lightning.models.config import ModelConfig
@@ -255,3 +255,21 @@ def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert device_kind(config("x", device="auto")) == "cuda"
     assert device_kind(config("x", device="cpu")) == "cpu"
+
+
+def test_a_tokenizer_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
+    folder = tiny_model_folder(tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["<one more>"])
+    tokenizer.save_pretrained(folder)
+    network = AutoModelForCausalLM.from_pretrained(folder)
+    largest = max(tokenizer.get_vocab().values())
+    network.resize_token_embeddings(largest + 8)
+    network.save_pretrained(folder)
+    load_model(folder, config(folder))  # unused rows do no harm
+    network.resize_token_embeddings(largest)
+    network.save_pretrained(folder)
+    with pytest.raises(
+        UserError, match=rf"ids up to {largest} .*embeddings for 0 to {largest - 1}"
+    ):
+        load_model(folder, config(folder))

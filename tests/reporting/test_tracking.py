@@ -42,7 +42,7 @@ def stop_at(step: int, patch: pytest.MonkeyPatch, how: Any) -> None:
 
 
 def raise_error() -> None:
-    raise RuntimeError("out of memory")
+    raise RuntimeError("no more of it")
 
 
 def terminate() -> None:

@@ -23,6 +23,7 @@ from cem_lightning.corpus.config import RecipeConfig
 from cem_lightning.corpus.datamodule import CorpusDataModule
 from cem_lightning.errors import UserError
 from cem_lightning.training.adapters import add_adapter
+from cem_lightning.training.callbacks import MEASURED
 from cem_lightning.training.checkpoints import CheckpointFolder
 from cem_lightning.training.config import LoraSettings, TrainerConfig
 from cem_lightning.training.fit import train
@@ -91,7 +92,7 @@ class Case(NamedTuple):
         )  # fmt: skip
         assert watch.tokens == sum(result.tokens.values())
         with result.curves.open() as file:
-            rows = [{**row, "seconds": ""} for row in csv.DictReader(file)]
+            rows = [row | dict.fromkeys(MEASURED, "") for row in csv.DictReader(file)]
         assert len(rows) == result.steps == watch.steps
         (weights,) = result.weights.glob("*.safetensors")
         return {

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -305,3 +306,23 @@ def test_zero_supervised_tokens_are_refused_with_counts(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"step 1: no supervised tokens \(passage: 0 of \d+ tokens"):
         run(tmp_path / "run", folder)
     assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize("pack_tokens", [400, 40])
+def test_a_loss_that_is_no_number_names_the_example_it_comes_from(
+    tmp_path: Path, pack_tokens: int
+) -> None:
+    made = [
+        Example(each.kind, tuple(min(id, 50) for id in each.ids), each.supervised)
+        for each in examples()
+    ]
+    poisoned = 7
+    made[poisoned] = replace(made[poisoned], ids=(60, *made[poisoned].ids[1:]))
+    network = tiny_model("qwen2", vocabulary=VOCABULARY)
+    with torch.no_grad():
+        network.get_input_embeddings().weight[60] = math.nan
+        network.lm_head.weight = torch.nn.Parameter(torch.randn(VOCABULARY, 32))
+    corpus = examples_folder(tmp_path / "examples", tuple(made))
+    with pytest.raises(UserError) as error:
+        run(tmp_path / "run", corpus, network=network, pack_tokens=pack_tokens)
+    assert f"by training example {poisoned} ({made[poisoned].kind}), so" in str(error.value)

@@ -29,12 +29,14 @@ class Pack:
             first of an example, which nothing predicts.
         kinds: (tokens,) position in `KINDS` of the kind of each token's example.
         lengths: tokens of each example.
+        places: of each example among those of the step.
     """
 
     input_ids: Tensor
     supervised: Tensor
     kinds: Tensor
     lengths: tuple[int, ...]
+    places: tuple[int, ...]
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Pack:
         """The same on another device; Lightning calls this."""
@@ -43,6 +45,7 @@ class Pack:
             self.supervised.to(device, non_blocking=non_blocking),
             self.kinds.to(device, non_blocking=non_blocking),
             self.lengths,
+            self.places,
         )
 
 
@@ -77,13 +80,13 @@ def packs(
     """
     lengths = [len(row["ids"]) for row in rows]
     if pack_tokens is None:
-        return [_pack([row]) for row in sorted(rows, key=lambda row: -len(row["ids"]))]
+        return [_pack(rows, [at]) for at in sorted(range(len(rows)), key=lambda at: -lengths[at])]
     share = max(-(-sum(lengths) // processes), *lengths)
-    places = best_fit(lengths, min(share, pack_tokens))
-    return [_pack([rows[at] for at in pack]) for pack in places]
+    return [_pack(rows, places) for places in best_fit(lengths, min(share, pack_tokens))]
 
 
-def _pack(rows: Sequence[Mapping[str, Any]]) -> Pack:
+def _pack(step: Sequence[Mapping[str, Any]], places: Sequence[int]) -> Pack:
+    rows = [step[place] for place in places]
     lengths = tuple(len(row["ids"]) for row in rows)
     supervised = torch.tensor([*chain.from_iterable(row["supervised"] for row in rows)])
     supervised[torch.tensor((0, *lengths[:-1])).cumsum(0)] = False
@@ -94,4 +97,5 @@ def _pack(rows: Sequence[Mapping[str, Any]]) -> Pack:
             torch.tensor(lengths)
         ),
         lengths,
+        tuple(places),
     )

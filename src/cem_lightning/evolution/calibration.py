@@ -15,12 +15,12 @@ from typing import Any
 from cem_lightning.corpus.config import Kind
 from cem_lightning.evolution.measuring import AskedTokens
 from cem_lightning.evolution.prepare import Prepared
-from cem_lightning.evolution.runner import peak_memory_bytes
 from cem_lightning.models.encoding import Encoder
 from cem_lightning.progress import Task
 from cem_lightning.questions.records import Question
 from cem_lightning.questions.wording import Wording
 from cem_lightning.storage.store import Part
+from cem_lightning.training.memory import peak_memory_bytes
 
 _LONG_ENOUGH = 3.0  # seconds of a measured batch
 _SMALL = 2  # questions of the first batch

@@ -6,7 +6,7 @@ Reads the results of the stages; computes nothing that a stage could have kept.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -125,12 +125,23 @@ def _round_metrics(
         values["passages"] = results["acquire"].record["passages"]
         values["dropped"] = results["acquire"].record["dropped"]
         values["model"] = current.weights.digest
+        values["training"] = _training(list(_curves(current)))
         if gate := results["train"].record["gate"]:
             part = results["train"].record["part"]
             values["interpolation"] = {"part": part, "right": gate, "n": len(pools.gate)}
     if current.verdict is not None:
         values["verdict"] = asdict(current.verdict)
     return values
+
+
+def _training(curve: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Speed, memory and use of the device over the steps of a round."""
+    known = [row for row in curve if "mfu" in row]
+    return {
+        "tokens_per_second": curve[-1]["tokens"] / curve[-1]["seconds"],
+        "memory_bytes": max(row["memory_bytes"] for row in curve),
+        "mfu": sum(row["mfu"] for row in known) / len(known) if known else None,
+    }
 
 
 def _columns(rounds: Sequence[Round], pools: Pools) -> dict[str, tuple[str, Sequence[Question]]]:

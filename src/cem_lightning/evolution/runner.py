@@ -7,9 +7,7 @@ process and a worker started elsewhere.
 from __future__ import annotations
 
 import json
-import os
 import platform
-import resource
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -25,6 +23,7 @@ from cem_lightning.progress import Progress
 from cem_lightning.questions.pools import Pools
 from cem_lightning.storage.atomic import write_json, write_jsonl
 from cem_lightning.storage.store import Part, Result, Store, kept_for, lock_of, remove
+from cem_lightning.training.memory import peak_memory_bytes
 
 _JOB = "job.json"
 POOLS_STAGE = "pools"  # what the store keeps the questions under, beside the stages
@@ -202,12 +201,3 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         **{name: version(name) for name in _LIBRARIES},
     }
-
-
-def peak_memory_bytes() -> int:
-    """Highest resident memory so far of this process and its finished children, in bytes."""
-    unit = 1 if os.uname().sysname == "Darwin" else 1024
-    return unit * sum(
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )

@@ -127,7 +127,20 @@ def load_model(folder: Path, config: ModelConfig, weights: Path | None = None) -
     if adapter is not None:
         with quiet_loading(), _reading(str(adapter)):
             network = _merged(network, adapter)
+    _refuse_other_vocabulary(network, encoder, config)
     return LanguageModel(network.to(device_kind(config)).eval(), encoder, context)
+
+
+def _refuse_other_vocabulary(network: Any, encoder: Encoder, config: ModelConfig) -> None:
+    """Ids beyond the embeddings would end in an error far from here; unused rows do no harm."""
+    rows = len(network.get_input_embeddings().weight)
+    token, largest = max(encoder.tokenizer.get_vocab().items(), key=lambda entry: entry[1])
+    if largest >= rows:
+        raise UserError(
+            f"model.path: the tokenizer of {config.path} has ids up to {largest} ({token!r}), but "
+            f"the model has embeddings for 0 to {rows - 1}: they do not belong together. Give the "
+            "folder the tokenizer's files that the model was trained with."
+        )
 
 
 def _merged(network: Any, adapter: Path) -> Any:

@@ -26,12 +26,16 @@ from cem_lightning.storage.atomic import write_text
 from cem_lightning.training.checkpoints import Checkpoint, CheckpointFolder
 from cem_lightning.training.module import MixedObjective
 from cem_lightning.training.resuming import restore_optimizer, schedule_values, state_tensors
+from cem_lightning.training.throughput import Gauge
+
+MEASURED = ("seconds", "tokens_per_second", "memory_bytes", "mfu")  # differ from run to run
 
 
 class Curves(pl.Callback):
     """Keeps one row per optimizer step, with the tokens and seconds so far, and tells the task.
 
     Args:
+        gauge: reads speed and memory of every step.
         earlier: rows of a run that is continued, which the task is told at once.
 
     Attributes:
@@ -40,16 +44,21 @@ class Curves(pl.Callback):
         began: when the run would have begun without interruptions, on the monotonic clock.
     """
 
-    def __init__(self, task: Task, earlier: Sequence[str] = ()) -> None:
+    def __init__(self, task: Task, gauge: Gauge, earlier: Sequence[str] = ()) -> None:
         self.task = task
+        self.gauge = gauge
         self.rows = list(earlier)
         self.tokens = 0
         self.earlier = float(json.loads(earlier[-1])["seconds"]) if earlier else 0.0
         self.began = time.monotonic() - self.earlier
+        self._last = time.monotonic()
         for line in earlier:
             row = json.loads(line)
             del row["step"]
             self._tell(row)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._last = time.monotonic()
 
     def on_train_batch_end(
         self,
@@ -64,14 +73,17 @@ class Curves(pl.Callback):
             key: float(value) for key, value in outputs.items() if not key.startswith("tokens/")
         }
         read = int(sum(value for key, value in outputs.items() if key.startswith("tokens/")))
-        row |= {"tokens": self.tokens + read, "seconds": time.monotonic() - self.began}
+        now = time.monotonic()
+        row |= {"tokens": self.tokens + read, "seconds": now - self.began}
+        row |= self.gauge.read(batch, now - self._last)
+        self._last = now
         self.rows.append(json.dumps({"step": len(self.rows) + 1, **row}))
         self._tell(row)
 
     def _tell(self, row: Mapping[str, float]) -> None:
         read, self.tokens = int(row["tokens"]) - self.tokens, int(row["tokens"])
         self.task.measure(row)
-        self.task.advance(read, note=f"loss {row['loss']:.2f}")
+        self.task.advance(read, note=_note(row))
 
     def write(self, path: Path) -> None:
         """Write them as a table; what a step has no value of stays empty."""
@@ -81,6 +93,19 @@ class Curves(pl.Callback):
         table.writeheader()
         table.writerows(rows)
         write_text(path, text.getvalue())
+
+
+def _note(row: Mapping[str, float]) -> str:
+    """A step in a few words: its loss, by kind too, and what the device makes of it."""
+    kinds = {name.removeprefix("loss/"): row[name] for name in row if name.startswith("loss/")}
+    loss = f"loss {row['loss']:.2f}"
+    if len(kinds) > 1:
+        loss += f" ({', '.join(f'{kind} {value:.2f}' for kind, value in kinds.items())})"
+    parts = [loss, f"{row['tokens_per_second']:,.0f} tokens/s"]
+    parts.append(f"{row['memory_bytes'] / 2**30:.1f} GiB")
+    if "mfu" in row:
+        parts.append(f"MFU {row['mfu']:.0%}")
+    return " · ".join(parts)
 
 
 class Continued(pl.Callback):

@@ -20,6 +20,7 @@ import transformers
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.utilities.seed import isolate_rng
 
+from cem_lightning.corpus.arrow import longest
 from cem_lightning.corpus.config import KINDS, Kind, RecipeConfig
 from cem_lightning.corpus.datamodule import CorpusDataModule
 from cem_lightning.models.documents import isolates_documents, within_documents
@@ -30,6 +31,7 @@ from cem_lightning.training.callbacks import Checkpoints, Continued, Curves
 from cem_lightning.training.checkpoints import CheckpointFolder
 from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
 from cem_lightning.training.guards import Anchor, Way, frozen_layers
+from cem_lightning.training.memory import explained_shortage
 from cem_lightning.training.module import MixedObjective
 from cem_lightning.training.ranks import TrainingRanks
 from cem_lightning.training.resuming import (
@@ -39,6 +41,7 @@ from cem_lightning.training.resuming import (
     refuse_too_little_disk,
     restore_weights,
 )
+from cem_lightning.training.throughput import Gauge
 
 _LOG = logging.getLogger(__name__)
 
@@ -145,10 +148,12 @@ def train(
             steps=steps,
             seed=seed,
             start=data.start,
+            positions=data.plan.step,
             anchor=Anchor.of(network, packed=packed) if objective.kl else None,
             evaluate=evaluate,
         )
-        curves = Curves(task or SilentTask(), () if found is None else found.rows)
+        gauge = Gauge(network, ranks.world)
+        curves = Curves(task or SilentTask(), gauge, () if found is None else found.rows)
         callbacks: list[pl.Callback] = [curves]
         if found is not None:
             callbacks.append(Continued(found))
@@ -169,6 +174,7 @@ def train(
                 _forgetting_activations(network)
                 if config.activation_checkpointing
                 else nullcontext(),
+                explained_shortage(network, config, longest(data.examples)[1]),
             ):
                 if data.start < steps:
                     _fit(_trainer(network, callbacks, folder), module, data)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -28,6 +28,8 @@ from cem_lightning.training.objective import sum_by_kind, token_losses, tokens_b
 from cem_lightning.training.optimizer import adamw, rate_factor
 from cem_lightning.training.ranks import TrainingRanks
 
+_NAMED = 8  # examples named in an error
+
 
 class MixedObjective(pl.LightningModule):
     """Trains a causal language model on whole texts and on responses at once.
@@ -43,6 +45,7 @@ class MixedObjective(pl.LightningModule):
         steps: optimizer steps of the whole run, which the learning rate follows.
         seed: decides what is dropped out.
         start: steps that were done before, when a run is continued.
+        positions: of the examples of a step in their folder, to name them in an error.
         anchor: the model that predictions are held near to, if `objective.kl` is not 0.
         evaluate: called after the steps of `config.evaluate_at`; its values join the curves.
     """
@@ -58,6 +61,7 @@ class MixedObjective(pl.LightningModule):
         steps: int,
         seed: int = 0,
         start: int = 0,
+        positions: Callable[[int], Sequence[int]] | None = None,
         anchor: Anchor | None = None,
         evaluate: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
@@ -72,6 +76,7 @@ class MixedObjective(pl.LightningModule):
         self.steps = steps
         self.seed = seed
         self.start = start
+        self.positions = positions
         self.anchor = anchor
         self.evaluate = evaluate
         self.kl = objective.kl
@@ -108,6 +113,7 @@ class MixedObjective(pl.LightningModule):
         optimizer.zero_grad()
         losses = torch.zeros_like(self.weights)
         divergence = losses.new_zeros(())
+        each: list[tuple[Pack, Tensor]] = []
         factors = self.weights / total
         for pack in self.ranks.own(step):
             if not pack.supervised.any():
@@ -118,13 +124,16 @@ class MixedObjective(pl.LightningModule):
             self.manual_backward(found.total)
             losses += sum_by_kind(found.losses, found.kinds)
             divergence += found.divergences.sum()
+            each.append((pack, found.losses))
         divergence = self.ranks.sum(divergence) / total
         loss = (self.weights * self.ranks.sum(losses)).sum() / total + self.kl * divergence
-        self._refuse_unless_finite("loss", float(loss), number)
+        if not math.isfinite(loss):
+            self._refuse("loss", float(loss), number, step, self._broken(step, each))
         self.ranks.sum_gradients(self.network.parameters())
         parameters = [each for each in self.network.parameters() if each.grad is not None]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.max_gradient_norm)
-        self._refuse_unless_finite("gradient norm", float(norm), number)
+        if not math.isfinite(norm):
+            self._refuse("gradient norm", float(norm), number, step)
         rate = float(scheduler.get_last_lr()[0])
         optimizer.step()
         scheduler.step()
@@ -139,11 +148,39 @@ class MixedObjective(pl.LightningModule):
                 self.network.train()
         return told
 
-    def _refuse_unless_finite(self, what: str, value: float, number: int) -> None:
-        if math.isfinite(value):
-            return
+    def _broken(self, step: Sequence[Pack], each: Sequence[tuple[Pack, Tensor]]) -> list[int]:
+        """Places in the step of the examples whose own loss is not finite, here or elsewhere."""
+        found = torch.zeros(sum(len(pack.lengths) for pack in step), dtype=torch.long)
+        for pack, losses in each:
+            places = torch.tensor(pack.places).repeat_interleave(torch.tensor(pack.lengths))
+            found[places[pack.supervised.cpu()][~losses.isfinite().cpu()]] = 1
+        return self.ranks.sum(found).nonzero()[:, 0].tolist()
+
+    def _refuse(
+        self,
+        what: str,
+        value: float,
+        number: int,
+        step: Sequence[Pack],
+        broken: Sequence[int] | None = None,
+    ) -> NoReturn:
+        """An error that names the step and its examples.
+
+        Args:
+            broken: places in the step of those that it comes from; None if nobody knows.
+        """
+        kinds = {
+            place: KINDS[int(pack.kinds[sum(pack.lengths[:at])])]
+            for pack in step
+            for at, place in enumerate(pack.places)
+        }
+        at = list(kinds) if self.positions is None else self.positions(number)
+        named = [f"{at[place]} ({kinds[place]})" for place in broken or sorted(kinds)]
+        more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
         raise UserError(
-            f"training: the {what} is {value} at step {number + 1} of {self.steps}, so training "
+            f"training: the {what} is {value} at step {number + 1} of {self.steps}, "
+            f"{'by' if broken else 'in one of'} training "
+            f"example{'s' * (len(named) > 1)} {', '.join(named[:_NAMED])}{more}, so training "
             f"stopped and no weights were written. Lower trainer.learning_rate "
             f"({self.config.learning_rate:g}), raise trainer.warmup_fraction "
             f"({self.config.warmup_fraction:g}), or use model.dtype=float32."

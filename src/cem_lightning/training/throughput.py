@@ -6,12 +6,15 @@ does padding, of which there is none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
 
+from cem_lightning.corpus.batches import Pack
 from cem_lightning.models.head import Head, body
+from cem_lightning.training.memory import peak_memory_bytes
 
 # Dense bfloat16 with float32 accumulation, in TFLOP/s, by what a device calls itself; from the
 # makers' data sheets. The first name that is part of the device's is taken.
@@ -84,6 +87,39 @@ class TrainingFlops:
             pairs: sum over the documents of their squared lengths.
         """
         return tokens * self.token + targets * self.target + pairs * self.pair
+
+
+class Gauge:
+    """What a training makes of its device: speed, memory, and use of its peak where that is known.
+
+    Args:
+        devices: that train together, all of one kind.
+    """
+
+    def __init__(self, network: Any, devices: int) -> None:
+        device = torch.device(network.device)
+        self._on_gpu = device.type == "cuda"
+        peak = peak_flops(torch.cuda.get_device_name(device)) if self._on_gpu else None
+        self._peak = None if peak is None else peak * devices
+        self._flops = None if peak is None else TrainingFlops.of(network)
+
+    def read(self, step: Sequence[Pack], seconds: float) -> dict[str, float]:
+        """Of an optimizer step that took so long: ``tokens_per_second``, ``memory_bytes``, ``mfu``.
+
+        The tokens are those of all devices; the memory is the most so far, of the GPU or of this
+        process; model FLOPs utilisation is a share of 1, and left out where there is no peak.
+        """
+        lengths = [length for pack in step for length in pack.lengths]
+        tokens = sum(lengths)
+        read = {"tokens_per_second": tokens / seconds if seconds else 0.0}
+        read["memory_bytes"] = float(
+            torch.cuda.max_memory_allocated() if self._on_gpu else peak_memory_bytes()
+        )
+        if self._flops is not None and self._peak is not None and seconds:
+            targets = sum(int(pack.supervised.sum()) for pack in step)
+            done = self._flops.total(tokens, targets, sum(each * each for each in lengths))
+            read["mfu"] = done / seconds / self._peak
+        return read
 
 
 def _lookups(network: Any) -> list[torch.nn.Parameter]:
