@@ -65,6 +65,7 @@ def train_again(
     store: Path,
     devices: int,
     progress: Listener | None = None,
+    sharded: bool = False,
     **trainer: Any,
 ) -> tuple[Any, Listener]:
     """The training of the round, in `devices` processes and another store."""
@@ -74,16 +75,18 @@ def train_again(
     inputs = {name: Part(Path(path), name) for name, path in job["inputs"].items()}
     progress = progress or Listener()
     runner = Runner(Store(store), progress, devices=devices)
-    return runner.run("train", "round 1 · train", inputs, job["config"]), progress
+    access = {"sharded": sharded}
+    return runner.run("train", "round 1 · train", inputs, job["config"], access=access), progress
 
 
 @pytest.mark.invariant
 @pytest.mark.slow
+@pytest.mark.parametrize("sharded", [False, True])
 def test_two_processes_give_the_weights_and_curves_of_one(
-    trained: Workspace, tmp_path: Path
+    trained: Workspace, tmp_path: Path, sharded: bool
 ) -> None:
     stored = the_training(trained)
-    result, progress = train_again(trained, tmp_path, devices=2)
+    result, progress = train_again(trained, tmp_path, devices=2, sharded=sharded)
     assert result.record["devices"] == 2
     assert json.loads((stored / "record.json").read_text())["devices"] == 1
     assert sorted(each.name for each in result.folder.iterdir()) == sorted(
@@ -120,10 +123,13 @@ class Interrupted(Listener):
 
 @pytest.mark.invariant
 @pytest.mark.slow
-def test_two_processes_go_on_where_they_were_stopped(trained: Workspace, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sharded", [False, True])
+def test_two_processes_go_on_where_they_were_stopped(
+    trained: Workspace, tmp_path: Path, sharded: bool
+) -> None:
     """Of each process with its own dropout; the bits are those of two that nobody stops."""
     lora = {"rank": 4, "alpha": 8.0, "dropout": 0.3, "target_modules": "all-linear"}
-    more = {"lora": lora, "batch": 2}
+    more = {"lora": lora, "batch": 2, "sharded": sharded}
     whole, _ = train_again(trained, tmp_path / "whole", devices=2, **more)
     store = tmp_path / "stopped"
     with pytest.raises(KeyboardInterrupt):

@@ -56,6 +56,22 @@ def body(network: Any) -> Any:
     return base.get_decoder()
 
 
+def decoder_layers(network: Any) -> torch.nn.ModuleList:
+    """The layers of a causal language model, the lowest first.
+
+    Raises:
+        UserError: if they do not stand in one list.
+    """
+    count = int(network.config.get_text_config().num_hidden_layers)
+    for module in body(network).modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == count:
+            return module
+    raise UserError(
+        f"model.path: the layers of {type(network).__name__} do not stand in one list, so they can "
+        "be neither frozen (trainer.freeze_layers) nor shared out (trainer.sharded)."
+    )
+
+
 def refuse_unknown_head(network: Any) -> None:
     """Compare the whole model with its body and head, on a few tokens.
 

@@ -11,6 +11,7 @@ import json
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -181,8 +182,7 @@ class Checkpoints(pl.Callback):
         if not ends and (not due or done == pl_module.steps):
             return
         pl_module.refuse_wrecked(done)
-        if ranks.first:
-            self._save(trainer, pl_module, done)
+        self._save(trainer, pl_module, done)
         self._saved = time.monotonic()
         if ends:
             if ranks.first:
@@ -193,10 +193,14 @@ class Checkpoints(pl.Callback):
     def _save(self, trainer: pl.Trainer, module: MixedObjective, done: int) -> None:
         optimizer, scheduler = trainer.optimizers[0], trainer.lr_scheduler_configs[0].scheduler
         assert isinstance(scheduler, LambdaLR)
+        tensors = state_tensors(module.network, optimizer)
+        if not module.ranks.first:
+            deque(tensors, maxlen=0)  # what is shared out is gathered by all
+            return
         values = {"totals": module.totals.values(), **schedule_values(optimizer, scheduler)}
         self._folder.save(
             done,
-            state_tensors(module.network, optimizer),
+            tensors,
             self._curves.rows,
             {**self._known, **values},
         )

@@ -19,7 +19,7 @@ from pydantic import (
 from cem_lightning.corpus.config import Kind
 
 # Of the trainer: no result depends on them.
-FREE_KEYS = ("devices", "checkpoint_minutes", "workers")
+FREE_KEYS = ("devices", "sharded", "checkpoint_minutes", "workers")
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 
@@ -136,6 +136,11 @@ class TrainerConfig(BaseModel):
         "(GPU, or a share of the CPU's cores): time, not the result but for the last digits of "
         "the weights.",
     )
+    sharded: bool = Field(
+        default=False,
+        description="Share out the layers' weights, gradients and moments over the devices (FSDP2) "
+        "instead of each having all: room, not the result but for the last digits of the weights.",
+    )
     workers: NonNegativeInt = Field(
         default=0,
         description="Processes that prepare optimizer steps ahead of time: time, not the result.",
@@ -170,6 +175,23 @@ class TrainerConfig(BaseModel):
     )
     interpolation: InterpolationSettings = InterpolationSettings()
     lora: LoraSettings | None = Field(description="Train an adapter; null trains all weights.")
+
+    @model_validator(mode="after")
+    def _asks_no_shares(self) -> Self:
+        asked = [
+            key
+            for key, used in (
+                ("evaluate_at", self.evaluate_at),
+                ("interpolation.gate", self.interpolation.gate),
+            )
+            if used
+        ]
+        if self.sharded and self.devices > 1 and asked:
+            raise ValueError(
+                f"{' and '.join(asked)}: a model whose weights are shared out cannot be asked; set "
+                "sharded=false"
+            )
+        return self
 
     @model_validator(mode="after")
     def _interpolates_what_is_linear(self) -> Self:

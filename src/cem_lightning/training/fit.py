@@ -6,6 +6,7 @@ Neither loads the model nor decides what a round starts from.
 from __future__ import annotations
 
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -16,8 +17,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 import transformers
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from pytorch_lightning.strategies import ModelParallelStrategy
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from cem_lightning.corpus.arrow import longest
@@ -41,6 +45,7 @@ from cem_lightning.training.resuming import (
     refuse_too_little_disk,
     restore_weights,
 )
+from cem_lightning.training.sharding import gather
 from cem_lightning.training.throughput import Gauge
 
 _LOG = logging.getLogger(__name__)
@@ -177,7 +182,9 @@ def train(
                 explained_shortage(network, config, longest(data.examples)[1]),
             ):
                 if data.start < steps:
-                    _fit(_trainer(network, callbacks, folder), module, data)
+                    sharded = config.sharded and ranks.world > 1
+                    _fit(_trainer(network, callbacks, folder, sharded), module, data)
+                    gather(network)
         finally:
             network.eval()
             network.zero_grad(set_to_none=True)
@@ -201,17 +208,27 @@ def train(
     )
 
 
-def _trainer(network: Any, callbacks: list[pl.Callback], folder: Path) -> pl.Trainer:
+def _trainer(network: Any, callbacks: list[pl.Callback], folder: Path, sharded: bool) -> pl.Trainer:
     """Lightning's trainer, without what it would write and say by itself."""
     device = torch.device(network.device)
+    # Every rank is to Lightning a process alone with its device: the module sums over ranks itself,
+    # since DDP would average, at every backward pass. So it must neither start processes nor look
+    # for those of torchrun or SLURM.
+    together: dict[str, Any] = {
+        "devices": [device.index or 0] if device.type == "cuda" else 1,
+        "plugins": [LightningEnvironment()],
+    }
+    if sharded:  # here it must know all of them, and that they are there already
+        world, here = dist.get_world_size(), int(os.environ["LOCAL_WORLD_SIZE"])
+        together = {
+            "devices": here,
+            "num_nodes": world // here,
+            "plugins": [TorchElasticEnvironment()],
+            "strategy": ModelParallelStrategy(world, 1),
+        }
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else device.type,
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        # Every rank is to Lightning a process alone with its device: the module sums over ranks
-        # itself, since DDP would average, at every backward pass. So it must neither start
-        # processes nor look for those of torchrun or SLURM.
-        strategy="auto",
-        plugins=[LightningEnvironment()],
+        **together,
         max_epochs=1,
         logger=False,
         callbacks=callbacks,

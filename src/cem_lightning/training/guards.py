@@ -17,7 +17,7 @@ from torch import Tensor
 from cem_lightning.corpus.batches import Pack
 from cem_lightning.errors import UserError
 from cem_lightning.models.documents import row, within_documents
-from cem_lightning.models.head import Head, body
+from cem_lightning.models.head import Head, body, decoder_layers
 from cem_lightning.training.head_loss import Reference
 
 
@@ -80,19 +80,13 @@ def frozen_layers(network: Any, count: int) -> Iterator[None]:
 
 
 def _lowest(network: Any, count: int) -> list[torch.nn.Parameter]:
-    layers = int(network.config.get_text_config().num_hidden_layers)
-    inside = body(network)
-    stacks = [
-        each
-        for each in inside.modules()
-        if isinstance(each, torch.nn.ModuleList) and len(each) == layers
-    ]
-    if count >= layers or not stacks:
+    layers = decoder_layers(network)
+    if count >= len(layers):
         raise UserError(
-            f"trainer.freeze_layers: {count}, but the model has {layers} layers, and at least one "
-            "must be trained; set it lower."
+            f"trainer.freeze_layers: {count}, but the model has {len(layers)} layers, and at least "
+            "one must be trained; set it lower."
         )
-    parts = [inside.get_input_embeddings(), *stacks[0][:count]]
+    parts = [body(network).get_input_embeddings(), *layers[:count]]
     return [weight for part in parts for weight in part.parameters()]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
@@ -27,6 +27,7 @@ from cem_lightning.training.metrics import TokensByKind
 from cem_lightning.training.objective import sum_by_kind, token_losses, tokens_by_kind
 from cem_lightning.training.optimizer import adamw, rate_factor
 from cem_lightning.training.ranks import TrainingRanks
+from cem_lightning.training.sharding import clip_gradients, own_part, shard
 
 _NAMED = 8  # examples named in an error
 
@@ -85,6 +86,11 @@ class MixedObjective(pl.LightningModule):
         weights = torch.tensor([objective.weight(kind) for kind in KINDS], dtype=torch.double)
         self.register_buffer("weights", weights, persistent=False)
 
+    def configure_model(self) -> None:
+        """Share out the weights where Lightning has made a mesh of several devices."""
+        if self.device_mesh is not None:
+            shard(self.network, self.device_mesh["data_parallel"])
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = adamw(self.network, self.config)
         factor = rate_factor(self.config, self.steps)
@@ -115,13 +121,14 @@ class MixedObjective(pl.LightningModule):
         divergence = losses.new_zeros(())
         each: list[tuple[Pack, Tensor]] = []
         factors = self.weights / total
-        for pack in self.ranks.own(step):
-            if not pack.supervised.any():
-                continue
+        for pack, counts in self._turns(step):
             anchor = self.anchor
-            reference = None if anchor is None else anchor.reference(pack, self.kl / total)
-            found = token_losses(self.network, pack, factors, reference)
+            scale = counts * self.kl / total
+            reference = None if anchor is None else anchor.reference(pack, scale)
+            found = token_losses(self.network, pack, factors * counts, reference)
             self.manual_backward(found.total)
+            if not counts:
+                continue
             losses += sum_by_kind(found.losses, found.kinds)
             divergence += found.divergences.sum()
             each.append((pack, found.losses))
@@ -131,7 +138,7 @@ class MixedObjective(pl.LightningModule):
             self._refuse("loss", float(loss), number, step, self._broken(step, each))
         self.ranks.sum_gradients(self.network.parameters())
         parameters = [each for each in self.network.parameters() if each.grad is not None]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.max_gradient_norm)
+        norm = clip_gradients(parameters, self.config.max_gradient_norm)
         if not math.isfinite(norm):
             self._refuse("gradient norm", float(norm), number, step)
         rate = float(scheduler.get_last_lr()[0])
@@ -147,6 +154,21 @@ class MixedObjective(pl.LightningModule):
                 told |= self.evaluate()
                 self.network.train()
         return told
+
+    def _turns(self, step: Sequence[Pack]) -> Iterator[tuple[Pack, bool]]:
+        """The packs of this process, and whether each counts.
+
+        Where weights are shared out, no process can go through the layers alone: one that has less
+        to do goes through the shortest pack once more, for nothing.
+        """
+        if self.device_mesh is None:
+            yield from ((pack, True) for pack in self.ranks.own(step) if pack.supervised.any())
+            return
+        own = self.ranks.own(step)
+        yield from ((pack, True) for pack in own)
+        shortest = min(step, key=lambda pack: len(pack.input_ids))
+        for _ in range(-(-len(step) // self.ranks.world) - len(own)):
+            yield shortest, False
 
     def _broken(self, step: Sequence[Pack], each: Sequence[tuple[Pack, Tensor]]) -> list[int]:
         """Places in the step of the examples whose own loss is not finite, here or elsewhere."""
@@ -196,7 +218,7 @@ class MixedObjective(pl.LightningModule):
             UserError: if a weight is not finite.
         """
         for name, weight in self.network.named_parameters():
-            if weight.requires_grad and not torch.isfinite(weight).all():
+            if weight.requires_grad and not torch.isfinite(own_part(weight)).all():
                 raise UserError(
                     f"training: the weights {name} are not finite after the last step, "
                     f"{step} of {self.steps}, so none were written. Lower trainer.learning_rate "

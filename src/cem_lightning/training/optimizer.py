@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
 
 from cem_lightning.training.config import TrainerConfig
 
@@ -20,10 +21,13 @@ def adamw(network: torch.nn.Module, config: TrainerConfig) -> torch.optim.AdamW:
     Only matrices decay: norms and biases are no weights that could grow for want of it.
     """
     trained = [each for each in network.parameters() if each.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [each for each in trained if each.dim() >= 2]},
-        {"params": [each for each in trained if each.dim() < 2], "weight_decay": 0.0},
-    ]
+    groups: list[dict[str, Any]] = []
+    for shared in (False, True):  # one kernel takes only one sort
+        some = [each for each in trained if isinstance(each, DTensor) == shared]
+        groups += [
+            {"params": [each for each in some if each.dim() >= 2]},
+            {"params": [each for each in some if each.dim() < 2], "weight_decay": 0.0},
+        ]
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],
         lr=config.learning_rate,

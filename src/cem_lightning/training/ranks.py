@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from torch.distributed.tensor import DTensor
 
 from cem_lightning.ranks import Ranks
 
@@ -20,14 +21,16 @@ class TrainingRanks(Ranks):
     """This process among those that train."""
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Replace every gradient by its sum over all processes.
+        """Replace every gradient by its sum over all processes; those that are shared out have it.
 
         A process that had no pack, or whose packs did not reach a weight, adds
         zeros; a weight that no process has reached keeps no gradient, as on one device.
         """
-        if self.world == 1:
+        trained = [
+            each for each in parameters if each.requires_grad and not isinstance(each, DTensor)
+        ]
+        if self.world == 1 or not trained:
             return
-        trained = [each for each in parameters if each.requires_grad]
         reached = torch.tensor(
             [each.grad is not None for each in trained],
             dtype=torch.int32,

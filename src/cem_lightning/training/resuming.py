@@ -23,6 +23,7 @@ from cem_lightning.ranks import Ranks
 from cem_lightning.storage.digests import changed_keys, digest_path
 from cem_lightning.training.checkpoints import Checkpoint, CheckpointFolder
 from cem_lightning.training.config import FREE_KEYS, ObjectiveConfig, TrainerConfig
+from cem_lightning.training.sharding import shared_like, whole
 
 _WEIGHT = "weight/"
 _MOMENTS = 2  # of AdamW, each as large as the weights
@@ -112,11 +113,14 @@ def _refuse_another(found: Checkpoint, wanted: Mapping[str, Any], folder: Path) 
 
 
 def state_tensors(network: Any, optimizer: Optimizer) -> Iterator[tuple[str, Tensor]]:
-    """The trained weights, never a frozen one, and what the optimizer remembers of each."""
+    """The trained weights, never a frozen one, and what the optimizer remembers of each.
+
+    Where they are shared out over processes, every process goes through all of them.
+    """
     for name, weight in _trained(network):
-        yield _WEIGHT + name, weight
+        yield _WEIGHT + name, whole(weight)
         for key, value in optimizer.state.get(weight, {}).items():
-            yield f"{key}/{name}", value
+            yield f"{key}/{name}", whole(value)
 
 
 def restore_weights(network: Any, found: Checkpoint) -> None:
@@ -145,10 +149,12 @@ def restore_optimizer(
         if key + "/" != _WEIGHT:
             state.setdefault(weight, {})[key] = value
     names = {weight: name for name, weight in _trained(network)}
+    for each, name in names.items():
+        state[name] = {k: shared_like(v, each) for k, v in state.get(name, {}).items()}
     order = [weight for group in optimizer.param_groups for weight in group["params"]]
     packed = optimizer.state_dict()
     packed["state"] = {
-        at: state[names[weight]] for at, weight in enumerate(order) if names[weight] in state
+        at: state[names[weight]] for at, weight in enumerate(order) if state[names[weight]]
     }
     for group, rate in zip(packed["param_groups"], found.values["rates"], strict=True):
         group["lr"] = rate
