@@ -326,3 +326,37 @@ def test_a_loss_that_is_no_number_names_the_example_it_comes_from(
     with pytest.raises(UserError) as error:
         run(tmp_path / "run", corpus, network=network, pack_tokens=pack_tokens)
     assert f"by training example {poisoned} ({made[poisoned].kind}), so" in str(error.value)
+
+
+@pytest.mark.slow
+@pytest.mark.invariant
+def test_compiled_layers_give_the_same_weights_and_are_plain_afterwards(
+    tmp_path: Path, corpus: Path
+) -> None:
+    plain, compiled = (
+        run(tmp_path / str(on), corpus, compile=on, pack_tokens=60)[0] for on in (False, True)
+    )
+    assert largest_difference(plain, compiled) <= 1e-5
+    assert largest_difference(plain, tiny_model("qwen2", vocabulary=VOCABULARY)) > 1e-4
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0, "something was compiled"
+    assert all(layer._compiled_call_impl is None for layer in compiled.model.layers)
+
+
+@pytest.mark.parametrize("lora", [None, LORA])
+def test_mixed_precision_computes_in_bfloat16_and_keeps_float32(
+    tmp_path: Path, corpus: Path, lora: LoraSettings | None
+) -> None:
+    seen: list[torch.dtype] = []
+    network = tiny_model("qwen2", vocabulary=VOCABULARY)
+    network.model.layers[0].mlp.down_proj.register_forward_hook(
+        lambda *given: seen.append(given[2].dtype) if network.model.training else None
+    )
+    mixed, result = run(
+        tmp_path / "mixed", corpus, lora=lora, network=network, mixed_precision=True
+    )
+    exact, _ = run(tmp_path / "exact", corpus, lora=lora)
+    assert set(seen) == {torch.bfloat16}
+    assert {each.dtype for each in mixed.parameters()} == {torch.float32}
+    assert 0 < largest_difference(mixed, exact) < 2 * result.steps * 1e-3, "the rounding shows"
+    with result.curves.open(encoding="utf-8") as file:
+        assert all(math.isfinite(float(row["loss"])) for row in csv.DictReader(file))

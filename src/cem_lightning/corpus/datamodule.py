@@ -79,10 +79,11 @@ class CorpusDataModule(pl.LightningDataModule):
         share = -(-round(mean) // self.processes)
         size = min(share, self.pack_tokens or share)
         count = -(-share // size)
+        steps = f"{self.plan.steps:,} optimizer step{'s' * (self.plan.steps > 1)}"
         devices = f" x {self.processes} devices" if self.processes > 1 else ""
         return (
-            f"{self.plan.steps:,} optimizer steps of about {count} pack{'s' * (count > 1)} x "
-            f"{size:,} tokens{devices} = {count * size * self.processes:,} tokens"
+            f"{steps} of about {count} pack{'s' * (count > 1)} x {size:,} tokens{devices} = "
+            f"{count * size * self.processes:,} tokens"
         )
 
 

@@ -141,6 +141,9 @@ def _attend(
     if softcap is not None:
         raise ValueError("SDPA caps no scores; set model.attention=eager")
     key, value = _repeated(key, query), _repeated(value, query)
+    if torch.is_autocast_enabled(query.device.type):  # which does not know the kernel below
+        lower = torch.get_autocast_dtype(query.device.type)
+        query, key, value = query.to(lower), key.to(lower), value.to(lower)
     if query.is_cuda and query.dtype in _HALF and not dropout:
         from torch.nn.attention.varlen import varlen_attn
 
@@ -211,5 +214,7 @@ def _seen(count: int, window: int | None, device: torch.device) -> Tensor:
 
 
 _SDPA, _EAGER = "documents_sdpa", "documents_eager"
-AttentionInterface.register(_SDPA, _attend)
-AttentionInterface.register(_EAGER, _attend_eagerly)
+# Compiled, they would be compiled anew for every new set of lengths.
+_uncompiled: Any = torch.compiler.disable
+AttentionInterface.register(_SDPA, _uncompiled(_attend))
+AttentionInterface.register(_EAGER, _uncompiled(_attend_eagerly))

@@ -158,6 +158,16 @@ class TrainerConfig(BaseModel):
         description="Compute each layer's activations again in the backward pass instead of "
         "keeping them: less memory, about a third more time, the same result.",
     )
+    mixed_precision: bool = Field(
+        default=False,
+        description="Compute in bfloat16, with weights, gradients and moments in float32 "
+        "(model.dtype=float32). With model.dtype=bfloat16 everything is in bfloat16.",
+    )
+    compile: bool = Field(
+        default=False,
+        description="Compile the layers (torch.compile): a minute at the start, then faster, above "
+        "all on a GPU.",
+    )
     max_gradient_norm: float = Field(
         gt=0,
         allow_inf_nan=False,
@@ -175,6 +185,12 @@ class TrainerConfig(BaseModel):
     )
     interpolation: InterpolationSettings = InterpolationSettings()
     lora: LoraSettings | None = Field(description="Train an adapter; null trains all weights.")
+
+    @model_validator(mode="after")
+    def _compiles_no_shares(self) -> Self:
+        if self.compile and self.sharded and self.devices > 1:
+            raise ValueError("compile: not with sharded=true; set one of them to false")
+        return self
 
     @model_validator(mode="after")
     def _asks_no_shares(self) -> Self:

@@ -28,7 +28,7 @@ from cem_lightning.corpus.arrow import longest
 from cem_lightning.corpus.config import KINDS, Kind, RecipeConfig
 from cem_lightning.corpus.datamodule import CorpusDataModule
 from cem_lightning.models.documents import isolates_documents, within_documents
-from cem_lightning.models.head import refuse_unknown_head
+from cem_lightning.models.head import decoder_layers, refuse_unknown_head
 from cem_lightning.progress import SilentTask, Task
 from cem_lightning.training.adapters import save_weights
 from cem_lightning.training.callbacks import Checkpoints, Continued, Curves
@@ -179,11 +179,12 @@ def train(
                 _forgetting_activations(network)
                 if config.activation_checkpointing
                 else nullcontext(),
+                _compiled(network) if config.compile else nullcontext(),
                 explained_shortage(network, config, longest(data.examples)[1]),
             ):
                 if data.start < steps:
                     sharded = config.sharded and ranks.world > 1
-                    _fit(_trainer(network, callbacks, folder, sharded), module, data)
+                    _fit(_trainer(network, callbacks, folder, config, sharded), module, data)
                     gather(network)
         finally:
             network.eval()
@@ -208,7 +209,9 @@ def train(
     )
 
 
-def _trainer(network: Any, callbacks: list[pl.Callback], folder: Path, sharded: bool) -> pl.Trainer:
+def _trainer(
+    network: Any, callbacks: list[pl.Callback], folder: Path, config: TrainerConfig, sharded: bool
+) -> pl.Trainer:
     """Lightning's trainer, without what it would write and say by itself."""
     device = torch.device(network.device)
     # Every rank is to Lightning a process alone with its device: the module sums over ranks itself,
@@ -228,6 +231,7 @@ def _trainer(network: Any, callbacks: list[pl.Callback], folder: Path, sharded: 
         }
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else device.type,
+        precision="bf16-mixed" if config.mixed_precision else None,
         **together,
         max_epochs=1,
         logger=False,
@@ -259,6 +263,19 @@ def _forgetting_activations(network: Any) -> Iterator[None]:
         yield
     finally:
         network.activation_checkpointing_disable()
+
+
+@contextmanager
+def _compiled(network: Any) -> Iterator[None]:
+    """Each layer but for its attention, once for packs of any length."""
+    layers: Any = decoder_layers(network)
+    for layer in layers:
+        layer.compile(dynamic=True)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer._compiled_call_impl = None  # torch has no other way back
 
 
 @contextmanager

@@ -52,9 +52,16 @@ def head_loss(
         divergences in nats likewise, (rows,), zeros without a reference. In float32, or in float64
         for states of float64; only the sum carries a gradient.
     """
-    total, losses, divergences = _HeadLoss.apply(  # type: ignore[no-untyped-call]
-        states, head.weight, head.bias, targets, scales, head.cap, reference
-    )
+    device = states.device.type
+    weight, bias = head.weight, head.bias
+    if torch.is_autocast_enabled(device):
+        lower = torch.get_autocast_dtype(device)
+        states, weight = states.to(lower), weight.to(lower)
+        bias = None if bias is None else bias.to(lower)
+    with torch.autocast(device, enabled=False):  # below, every step has its own precision
+        total, losses, divergences = _HeadLoss.apply(  # type: ignore[no-untyped-call]
+            states, weight, bias, targets, scales, head.cap, reference
+        )
     return total, losses, divergences
 
 
