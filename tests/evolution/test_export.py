@@ -28,7 +28,7 @@ from cem_lightning.models import export as models_export
 from cem_lightning.questions.wording import Wording
 from cem_lightning.reporting.figures import percent_with_interval, points
 from cem_lightning.reporting.gains import gain_since_start
-from cem_lightning.reporting.model_card import public_values
+from cem_lightning.reporting.model_card import control_arms, public_values
 from cem_lightning.reporting.run_folder import RunRecord
 from tests.evolution.hub import Hub, local_hub
 from tests.workspace import Workspace, make_workspace
@@ -331,6 +331,18 @@ def test_the_control_arms_stand_beside_the_gain(
     with pytest.raises(UserError, match="nowhere"):
         export_model(full(world, "runs=[nowhere]", f"export.folder={tmp_path / 'n'}"))
     assert not (tmp_path / "n").exists()
+
+
+def test_an_arm_that_was_asked_otherwise_is_passed_over(world: Workspace, tmp_path: Path) -> None:
+    for name in "ab":
+        shutil.copytree(world.folder / "arms" / name, tmp_path / name)
+    ours, file = RunRecord.read(tmp_path / "a"), tmp_path / "b" / "metrics.json"
+    assert [each.arm for each in control_arms(ours, [], tmp_path)] == ["cpt_only"]
+    metrics = json.loads(file.read_text())
+    for current in metrics["rounds"]:
+        current["asked"]["wording"] = "another"
+    file.write_text(json.dumps(metrics))
+    assert control_arms(ours, [], tmp_path) == []
 
 
 def test_nothing_of_this_machine_is_in_the_folder(world: Workspace, exported: Path) -> None:

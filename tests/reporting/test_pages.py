@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -117,6 +118,24 @@ def test_a_run_without_training_has_a_report_too(tmp_path: Path) -> None:
     assert "<html" in write_report(make_record(rounds=0), tmp_path).read_text()
 
 
+def test_a_report_shows_how_sure_the_model_was() -> None:
+    record = make_record()
+    assert "How sure" not in report_page(record), "of records of before it was measured"
+    metrics = deepcopy(record.metrics)
+    for number, current in enumerate(metrics["rounds"]):
+        for scores in current["pools"].values():
+            areas = {"confidence": None if number else 0.625}
+            scores["calibration"] = {"n": 61, "ece": 0.0781, "aurc": 0.7377, "auroc": areas}
+    page = report_page(replace(record, metrics=metrics))
+    assert "<td>61</td><td>0.078</td><td>0.738</td><td>0.625</td>" in page
+    assert "<td>61</td><td>0.078</td><td>0.738</td><td>–</td>" in page
+    assert "debiased" not in page, "where the choices were asked in one order"
+    for current in metrics["rounds"]:
+        for scores in current["pools"].values():
+            scores |= {"debiased_n": 61, "debiased_accuracy": 0.2123}
+    assert "<td>21.2%</td></tr>" in report_page(replace(record, metrics=metrics))
+
+
 def test_a_report_shows_verdicts_matrix_transfer_and_ledger() -> None:
     page = report_page(with_verdicts(make_record()))
     for text in (
@@ -126,7 +145,7 @@ def test_a_report_shows_verdicts_matrix_transfer_and_ledger() -> None:
         "with the choices reversed, 8.2% of 61 predictions moved",
         "mined in 2<br>n = 30",
         "Backward transfer: −10.0 points (n = 30, 1 slice)",
-        "What became of the questions until round 2",
+        "What became of the questions by round 2",
         "<th>never learned</th>",
         "0 → 2",
     ):

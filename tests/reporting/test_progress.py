@@ -52,6 +52,19 @@ def test_a_file_gets_no_flood_whatever_the_steps(steps: int, fewest: int) -> Non
     assert fewest <= len(file.getvalue().splitlines()) <= 11
 
 
+def test_what_a_continued_run_had_done_does_not_shorten_the_time_left() -> None:
+    file, clock = io.StringIO(), Clock()
+    with RichProgress(Console(file=file), clock).stage("train", total=1000, unit="tokens") as task:
+        clock.now += 30  # getting ready
+        task.advance(500)
+        for _ in range(20):
+            clock.now += 1
+            task.advance(10)
+    lines = [line for line in file.getvalue().splitlines() if "%" in line]
+    assert lines[0] == "train: 50% after 30.0 s"
+    assert lines[1] == "train: 60% after 40.0 s, about 40.0 s left"
+
+
 def test_short_and_unmeasured_stages_say_start_and_end() -> None:
     file, clock = io.StringIO(), Clock()
     progress = RichProgress(Console(file=file), clock)

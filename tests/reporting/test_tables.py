@@ -104,7 +104,7 @@ def test_the_ledger_follows_every_question() -> None:
     }  # fmt: skip
     assert ledger_counts(record, 1, "heldout")["forgotten"] == 2
     text = printed(record)
-    table = text[text.index("What became of the questions until round 2") :].splitlines()
+    table = text[text.index("What became of the questions by round 2") :].splitlines()
     assert table[2].split() == [
         "pool",
         "known",

@@ -210,7 +210,7 @@ def _readme(tasks: Sequence[Task], folder: Path, model: Path, config: Config) ->
         f"| {_named(each.other_tokens)} | {_named(each.too_long)} |"
         for each in tasks
     )
-    arguments = f"pretrained={model},dtype={config.model.dtype}"
+    arguments = f"pretrained={model.absolute()},dtype={config.model.dtype}"
     return f"""# The question pools as tasks of lm-evaluation-harness
 
 Written by `action=harness` for lm-eval {VERSION}. Method `{config.answering.method}`, style
@@ -238,7 +238,7 @@ tokenizer. The YAML files name the data by its full path: write them anew if the
 - `acc_tokens` divides by tokens: our `token`. The harness has nothing like it, so `by_tokens.py`,
   written with the tasks that need it, makes it of the harness's log-likelihoods.
 - `exact_match` of `extract` looks for the letter by our own pattern.
-- A pool with short answers is two tasks; its accuracy is the mean of both, weighed by questions.
+- A pool with short answers is two tasks; its accuracy is the mean of both, weighted by questions.
 
 ## What differs
 

@@ -11,10 +11,11 @@ from typing import Literal
 
 from cem_lightning.answering.statistics import Difference
 from cem_lightning.evolution.config import VerdictConfig
+from cem_lightning.reporting.figures import points, signed
 
 Decision = Literal["ACCEPT", "REJECT", "INCONCLUSIVE"]
 
-FEW = 250  # questions below which no choice of questions ranks models reliably (arXiv 2510.08730)
+FEW = 250  # questions that it often takes to rank models of like accuracy (arXiv 2510.08730)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _judged(
     if floor is not None and change.mean <= floor:
         return (
             "INCONCLUSIVE",
-            f"{found} is below the noise floor of {_points(floor)[1:]} points",
+            f"{found} is below the noise floor of {100 * floor:.1f} points",
         )
     return "ACCEPT", f"{found} is a gain"
 
@@ -122,18 +123,15 @@ def _few(changes: Mapping[str, Difference], config: VerdictConfig) -> str:
 
 
 def _gain(change: Difference) -> str:
-    low, high = (0.0 if each is None else each for each in (change.low, change.high))
-    return f"{_points(change.mean)} points [{_points(low)}, {_points(high)}]"
+    mean, _, interval = points(change).partition(" ")
+    return f"{mean} points {interval}"
 
 
 def _power(change: Difference) -> str:
-    shown = "" if change.detectable is None else f", could have shown {_points(change.detectable)}"
-    return f"n = {change.n}{shown}"
+    if change.detectable is None:
+        return f"n = {change.n}"
+    return f"n = {change.n}, could have shown {signed(100 * change.detectable)}"
 
 
 def _one_cluster(pool: str, change: Difference) -> str:
     return f"all {change.n} {pool} questions share a cluster, so {pool} has no interval"
-
-
-def _points(share: float) -> str:
-    return f"{share * 100:+.1f}".replace("-", "−")

@@ -42,15 +42,20 @@ from cem_lightning.reporting.run_folder import RunRecord
 from cem_lightning.reporting.tables import make_console
 from cem_lightning.storage.atomic import write_json, write_text
 
-METHOD = (
+INTERVALS = (
     "Seeds are pooled. [a, b] is a 95% interval: of an accuracy Wilson's at the effective sample "
     "size of its clusters, of a difference the percentiles of 10,000 resamples of whole clusters, "
     "paired by seed and question. Intervals speak of other questions of this sort; chance in "
-    "training enters only through the seeds. Could show: the smallest true difference found at 80% "
-    "power, two-sided at 5%, 2.8 clustered standard errors. p: exact McNemar, which takes answers "
-    "as independent; Holm: the same adjusted for the arms compared on the pool. The intervals are "
-    "corrected for nothing."
+    "training enters only through the seeds. They are not corrected for the number of arms."
 )
+METHOD = (
+    f"{INTERVALS} Tokens: trained on so far, a mean over the seeds. Could show: the smallest true "
+    "difference found at 80% power, two-sided at 5%, 2.8 clustered standard errors. p: exact "
+    "McNemar, which takes answers as independent; Holm: the same adjusted for the arms compared on "
+    "the pool."
+)
+
+BEST_SINGLE = "* the best single arm: of cpt_only and cit_only, the better on heldout"
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ def comparison_tables(comparison: Comparison) -> RenderableType:
     if comparison.contrasts:
         parts.append(_differences(comparison))
         if any(each.best_single for each in comparison.contrasts):
-            parts.append(Text("* the best single arm", "dim"))
+            parts.append(Text(BEST_SINGLE, "dim"))
     else:
         parts.append(Text(f"There is no other trained arm beside {MAIN_ARM} on the same seeds."))
     if comparison.form:

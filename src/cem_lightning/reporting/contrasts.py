@@ -282,8 +282,9 @@ def notes(arms: Mapping[str, Arm], made: Sequence[Contrast]) -> list[str]:
         )
         if abs(theirs - ours) > _UNMATCHED * max(ours, 1):
             lines.append(
-                f"Not matched in training tokens: {contrast.other} read {theirs:,.0f} until round "
-                f"{contrast.round}, {contrast.arm} {ours:,.0f} ({theirs / max(ours, 1) - 1:+.1%})."
+                f"Not matched in training tokens: {contrast.other} had read {theirs:,.0f} "
+                f"after round {contrast.round}, {contrast.arm} {ours:,.0f} "
+                f"({theirs / max(ours, 1) - 1:+.1%})."
             )
         last = max(r.last_round for a in (contrast.arm, contrast.other) for r in arms[a].values())
         if contrast.round < last:

@@ -84,7 +84,7 @@ def kind_tables(record: RunRecord) -> Iterator[RenderableType]:
         yield table
         yield Text(
             "Right: by the way of asking, before → after the round. Open book: before it, with\n"
-            "passages in the prompt, the ceiling of retrieval for these mistakes.",
+            "passages in the prompt (where some were found), the ceiling of retrieval for these.",
             "dim",
         )
     yield from form_tables(form_of(record))

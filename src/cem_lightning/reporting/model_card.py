@@ -19,8 +19,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from cem_lightning.corpus.config import KINDS
 from cem_lightning.errors import UserError
 from cem_lightning.reporting import figures
-from cem_lightning.reporting.arms import check_pools
-from cem_lightning.reporting.compare import METHOD, Comparison, compare
+from cem_lightning.reporting.arms import check_asked, check_pools
+from cem_lightning.reporting.compare import INTERVALS, Comparison, compare
 from cem_lightning.reporting.gains import gain_since_start, open_book
 from cem_lightning.reporting.run_folder import FINISHED, RunRecord
 
@@ -76,7 +76,7 @@ def control_arms(record: RunRecord, given: Sequence[Path], beside: Path) -> list
     Args:
         given: run folders that the user names; each must fit.
         beside: folder in which finished runs of the same name and seed that were asked the same
-            questions are looked for; what does not fit is passed over.
+            questions, in the same way, are looked for; what does not fit is passed over.
 
     Raises:
         UserError: if a given folder is no finished run or was asked other questions.
@@ -96,6 +96,7 @@ def control_arms(record: RunRecord, given: Sequence[Path], beside: Path) -> list
         try:
             other = _public(RunRecord.read(file.parent))
             check_pools([record, other])
+            check_asked([record, other])
         except UserError:
             continue
         ours = (record.name, record.seed)
@@ -148,7 +149,7 @@ def model_card(record: RunRecord, arms: Sequence[RunRecord], facts: CardFacts) -
         tokens={kind: sum(each["tokens"][kind] for each in record.rounds) for kind in KINDS},
         comparison=_comparison(record, arms),
         config=config.replace("```", "` ` `"),
-        METHOD=METHOD,
+        INTERVALS=INTERVALS,
         POOL_WORDS=_POOL_WORDS,
     )
     card = str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}"))

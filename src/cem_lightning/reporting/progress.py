@@ -195,6 +195,7 @@ class _LineTask:
         self._write, self._clock, self._title, self._unit = write, clock, title, unit
         self._total = total
         self._start = clock()
+        self._first: tuple[float, float] | None = None  # when something was done first, and what
         self._shown = 0
         self.done = 0.0
         self.note = ""
@@ -206,14 +207,20 @@ class _LineTask:
         if not self._total:
             return
         share = self.done / self._total
-        elapsed = self._clock() - self._start
+        now = self._clock()
+        self._first = self._first or (now, self.done)
+        elapsed = now - self._start
         # the small allowance keeps ten steps of a tenth from being taken for nine
         tenths = int(share / _PLAIN_STEP + 1e-9)
         if share >= 1 or tenths <= self._shown or elapsed < _PLAIN_SECONDS:
             return
         self._shown = tenths
-        left = duration(elapsed * (1 - share) / share)
-        text = f"{self._title}: {share:.0%} after {duration(elapsed)}, about {left} left"
+        text = f"{self._title}: {share:.0%} after {duration(elapsed)}"
+        # What came first may be from a run that is continued, and getting ready took its time.
+        since, before = self._first
+        if self.done > before and now > since:
+            left = (now - since) * (self._total - self.done) / (self.done - before)
+            text += f", about {duration(left)} left"
         self._write(text + (f" · {self.note}" if self.note else ""))
 
     def close(self) -> None:

@@ -153,10 +153,11 @@ def _changed(record: RunRecord) -> list[RenderableType]:
     return [
         *parts,
         Text(
-            "\nWhat changed: wrong before and right now (mended), and the reverse (lost)\n", "bold"
+            "\nWhat changed: not right before and right now (mended), and the reverse (lost)\n",
+            "bold",
         ),
         table,
-        Text(f"\nWhat became of the questions until round {record.last_round}\n", "bold"),
+        Text(f"\nWhat became of the questions by round {record.last_round}\n", "bold"),
         became,
     ]
 
