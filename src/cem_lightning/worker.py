@@ -1,17 +1,16 @@
 """``python -m cem_lightning.worker FOLDER``: runs the one stage that a prepared folder describes.
 
 Never the Hydra command, so that whoever starts several of these starts no sweep again. Started by
-torchrun, they share a training.
+torchrun or SLURM, they share it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
-from cem_lightning.evolution.processes import run_as_rank
+from cem_lightning.evolution.processes import is_rank, run_as_rank
 from cem_lightning.evolution.runner import run_stage
 from cem_lightning.progress import SilentProgress
 
@@ -19,7 +18,7 @@ from cem_lightning.progress import SilentProgress
 def main() -> None:
     """Run the stage and print its record as JSON."""
     folder = Path(sys.argv[1])
-    if "LOCAL_RANK" in os.environ and "TORCHELASTIC_RUN_ID" in os.environ:
+    if is_rank():
         run_as_rank(run_stage, folder)
     else:
         print(json.dumps(run_stage(folder, folder.name, SilentProgress())))

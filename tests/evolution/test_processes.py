@@ -21,6 +21,7 @@ from cem_lightning.evolution.runner import Runner
 from cem_lightning.progress import SilentProgress
 from cem_lightning.storage.store import Part, Store
 from cem_lightning.training.callbacks import MEASURED
+from cem_lightning.training.config import Launcher
 from tests.cli.test_sweeps import in_a_process, records, sweeps
 from tests.workspace import Workspace, make_workspace
 
@@ -66,6 +67,7 @@ def train_again(
     devices: int,
     progress: Listener | None = None,
     sharded: bool = False,
+    launcher: Launcher = "torchrun",
     **trainer: Any,
 ) -> tuple[Any, Listener]:
     """The training of the round, in `devices` processes and another store."""
@@ -74,7 +76,7 @@ def train_again(
     job["config"]["trainer"] |= trainer
     inputs = {name: Part(Path(path), name) for name, path in job["inputs"].items()}
     progress = progress or Listener()
-    runner = Runner(Store(store), progress, devices=devices)
+    runner = Runner(Store(store), progress, devices=devices, launcher=launcher)
     access = {"sharded": sharded}
     return runner.run("train", "round 1 · train", inputs, job["config"], access=access), progress
 
@@ -199,3 +201,70 @@ def test_what_no_result_depends_on_makes_no_other_run(workspace: Workspace, key:
     one, two = (workspace.config(f"trainer.{key}={count}") for count in (1, 2))
     assert one.identity() == two.identity()
     assert one.identity(rounds=True) == two.identity(rounds=True)
+
+
+# What srun does, on this machine: as many tasks as wanted, each told its number.
+_SRUN = """#!/usr/bin/env python3
+import os, subprocess, sys
+tasks = next(int(each.split("=")[1]) for each in sys.argv if each.startswith("--ntasks="))
+command = [each for each in sys.argv[1:] if not each.startswith("--")]
+told = {"SLURM_NTASKS": tasks, "SLURM_STEP_TASKS_PER_NODE": tasks}
+told |= {"SLURM_STEP_NODELIST": "localhost", "SLURM_STEP_ID": 3}
+started = [
+    subprocess.Popen(command, env=os.environ | {key: str(value) for key, value in
+        (told | {"SLURM_PROCID": at, "SLURM_LOCALID": at}).items()})
+    for at in range(tasks)
+]
+sys.exit(max(each.wait() for each in started))
+"""
+
+
+@pytest.mark.slow
+def test_slurm_starts_the_processes(
+    trained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    srun = tmp_path / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.write_text(_SRUN)
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{srun.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "4321")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    store, folder = f"store_dir={tmp_path / 'store'}", f"run_dir={tmp_path / 'run'}"
+    run(trained.config("rounds=1", "trainer.devices=2", "trainer.launcher=slurm", store, folder))
+    (stored,) = (each.parent for each in (tmp_path / "store" / "train").glob("*/record.json"))
+    assert json.loads((stored / "record.json").read_text())["devices"] == 2
+    ours, alone = (
+        load_file(each / "weights" / "model.safetensors")
+        for each in (stored, the_training(trained))
+    )
+    for name, weight in alone.items():
+        assert float((ours[name] - weight).abs().max()) <= 1e-6, name
+
+
+def test_slurm_spreads_processes_evenly(
+    trained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bin", "store"):
+        (tmp_path / name).mkdir()
+    srun = tmp_path / "bin" / "srun"
+    srun.write_text(f"#!/bin/sh\necho $SLURM_CPU_BIND $* > {tmp_path / 'told'}\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{srun.parent}{os.pathsep}{os.environ['PATH']}")
+    for key, value in {"JOB_ID": "1", "JOB_NUM_NODES": "2", "CPU_BIND": "quiet,mask_cpu:1"}.items():
+        monkeypatch.setenv(f"SLURM_{key}", value)
+    with pytest.raises(RuntimeError, match="ended without a word"):  # it started nothing
+        train_again(trained, tmp_path / "store", devices=8, launcher="slurm")
+    told = (tmp_path / "told").read_text()
+    spread = "--nodes=2 --ntasks=8 --ntasks-per-node=4"
+    assert told.startswith(f"--overlap --kill-on-bad-exit=1 {spread}")
+    with pytest.raises(UserError, match=r"trainer\.devices: 7 .* 2 nodes .* a multiple of 2"):
+        train_again(trained, tmp_path / "store", devices=7, launcher="slurm")
+
+
+def test_slurm_is_wanted_where_there_is_none(
+    trained: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(UserError, match=r"trainer\.launcher: slurm, but this is no SLURM job"):
+        run(trained.config("rounds=1", "trainer.devices=2", "trainer.launcher=slurm"))

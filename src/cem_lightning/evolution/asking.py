@@ -58,5 +58,5 @@ def ask_in_processes(
         write_json(
             folder / "job.json", job | {"config": {"answering": answering, "model": settings}}
         )
-        run_in_processes(folder, processes, "answer", progress or SilentProgress(), threads)
+        run_in_processes(folder, processes, "answer", progress or SilentProgress(), threads=threads)
         return tuple(read_answers(folder / "answers" / "source.jsonl"))

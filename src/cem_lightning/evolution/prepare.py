@@ -11,6 +11,7 @@ from pathlib import Path
 from cem_lightning.errors import UserError
 from cem_lightning.evolution.config import Config
 from cem_lightning.evolution.loop import Course, Loop
+from cem_lightning.evolution.processes import refuse_no_slurm
 from cem_lightning.evolution.runner import Runner
 from cem_lightning.knowledge.corpora import Corpus
 from cem_lightning.knowledge.sources import known_corpus
@@ -72,6 +73,8 @@ def prepare(config: Config) -> Prepared:
     from cem_lightning.models.random_models import random_architecture
     from cem_lightning.models.source import resolve
 
+    if config.trainer.devices > 1 and config.trainer.launcher == "slurm":
+        refuse_no_slurm()
     pools = read_pools(config.data, config.seed)
     if config.answering.shots:
         pools = pools.with_shots(config.answering.shots, config.seed)

@@ -1,13 +1,15 @@
 """Runs a stage in several processes, one a device, and passes on what they say.
 
-The processes are `cem_lightning.worker`, started by torchrun: never the command itself, which in a
-sweep would start the sweep again. What each of them computes is the business of `training`.
+The processes are `cem_lightning.worker`, started by torchrun or SLURM: never the command itself,
+which in a sweep would start the sweep again. What each computes is the business of `training`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,10 @@ from typing import Any
 from cem_lightning.children import child, end_with_parent
 from cem_lightning.errors import UserError
 from cem_lightning.progress import Progress, SilentProgress, SilentTask, Task
+from cem_lightning.training.config import Launcher
 
+_LAUNCHER = "CEM_LAUNCHER"  # tells a process of SLURM's what it is one of
+_FIRST_PORT, _PORTS = 15_000, 10_000  # of which each step of a SLURM job takes one
 _TRAINING = "train"  # the stage whose processes wait for one another at every step
 # One that waits is not stuck: the first may be looking up passages, another have the longest
 # questions. If one dies, torchrun ends the others.
@@ -31,33 +36,49 @@ _LONGEST = 2000  # characters of an error: a line must stay whole among those of
 
 
 def run_in_processes(
-    folder: Path, devices: int, title: str, progress: Progress, threads: int | None = None
+    folder: Path,
+    devices: int,
+    title: str,
+    progress: Progress,
+    *,
+    threads: int | None = None,
+    launcher: Launcher = "torchrun",
 ) -> dict[str, Any]:
     """Run the stage that `folder` describes in `devices` processes, and return its record.
 
     Args:
         threads: of each process; None shares out those that PyTorch has here.
+        launcher: who starts them: torchrun on this machine, or SLURM on the nodes of the job.
 
     Raises:
-        UserError: if there are fewer GPUs, or one of the processes raised it.
+        UserError: if there are fewer GPUs, no SLURM, or one of the processes raised it.
         RuntimeError: with the traceback of the process that failed; all have ended then.
     """
     import torch
 
     job = _job(folder)
     patience = _ORDERLY if job["stage"] == _TRAINING else 0
-    if job["config"]["model"]["device"] == "cuda":
-        _refuse_too_few_gpus(devices)
+    on_gpus = job["config"]["model"]["device"] == "cuda"
+    if on_gpus:
         torch.cuda.empty_cache()  # of earlier stages: the processes need the room
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": str(threads or max(1, torch.get_num_threads() // devices)),
-        # they talk on this machine only, whose name need not be known to any network
-        "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
-    }
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    torchrun += ["--local-addr=127.0.0.1", f"--nproc-per-node={devices}"]
-    command = [*torchrun, "-m", "cem_lightning.worker", str(folder)]
+    worker = ["-m", "cem_lightning.worker", str(folder)]
+    if launcher == "slurm":
+        refuse_no_slurm()
+        command = [*_srun(devices), sys.executable, *worker]
+        environment = {**os.environ, _LAUNCHER: launcher}
+        environment.pop("SLURM_CPU_BIND", None)  # of a step that this process itself is of
+    else:
+        if on_gpus:
+            _refuse_too_few_gpus(devices)
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(threads or max(1, torch.get_num_threads() // devices)),
+            # they talk on this machine only, whose name need not be known to any network
+            "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
+        }
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        torchrun += ["--local-addr=127.0.0.1", f"--nproc-per-node={devices}"]
+        command = [*torchrun, *worker]
     with (
         tempfile.TemporaryFile() as said,
         child(
@@ -79,6 +100,56 @@ def run_in_processes(
         )
 
 
+def refuse_no_slurm() -> None:
+    """What SLURM starts processes with is there inside of a job alone.
+
+    Raises:
+        UserError: if this is no SLURM job.
+    """
+    if shutil.which("srun") is None or "SLURM_JOB_ID" not in os.environ:
+        raise UserError(
+            "trainer.launcher: slurm, but this is no SLURM job (no srun, or no SLURM_JOB_ID). Give "
+            "the command in one that sbatch or salloc has begun, with as many tasks as "
+            "trainer.devices, or set trainer.launcher=torchrun."
+        )
+
+
+def _srun(tasks: int) -> list[str]:
+    """The command that starts tasks, spread evenly over the nodes of this SLURM job.
+
+    A job of a sweep is a task of SLURM's itself (submitit starts it so), hence ``--overlap``.
+    """
+    nodes = int(os.environ.get("SLURM_JOB_NUM_NODES", 1))
+    if tasks % nodes:
+        raise UserError(
+            f"trainer.devices: {tasks} cannot be spread evenly over the {nodes} nodes of this "
+            f"SLURM job; set a multiple of {nodes}."
+        )
+    spread = [f"--nodes={nodes}", f"--ntasks={tasks}", f"--ntasks-per-node={tasks // nodes}"]
+    return ["srun", "--overlap", "--kill-on-bad-exit=1", *spread]
+
+
+def is_rank() -> bool:
+    """Whether this process is one of several that `run_in_processes` has started."""
+    return "TORCHELASTIC_RUN_ID" in os.environ or os.environ.get(_LAUNCHER) == "slurm"
+
+
+def _as_torchrun_has_it() -> None:
+    """Tell PyTorch in its own words what SLURM says of this process."""
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+
+    told = os.environ
+    step = int(told["SLURM_JOB_ID"]) + int(told["SLURM_STEP_ID"])  # steps may run side by side
+    os.environ |= {
+        "RANK": told["SLURM_PROCID"],
+        "WORLD_SIZE": told["SLURM_NTASKS"],
+        "LOCAL_RANK": told["SLURM_LOCALID"],
+        "LOCAL_WORLD_SIZE": re.split(r"\D", told["SLURM_STEP_TASKS_PER_NODE"])[0],  # "4(x2)"
+        "MASTER_ADDR": SLURMEnvironment.resolve_root_node_address(told["SLURM_STEP_NODELIST"]),
+        "MASTER_PORT": str(_FIRST_PORT + step % _PORTS),
+    }
+
+
 def _refuse_too_few_gpus(devices: int) -> None:
     import torch
 
@@ -96,6 +167,8 @@ def run_as_rank(run: Callable[[Path, str, Progress], dict[str, Any]], folder: Pa
         run: runs a stage here.
     """
     end_with_parent()
+    if os.environ.get(_LAUNCHER) == "slurm":
+        _as_torchrun_has_it()
     first = os.environ["RANK"] == "0"
     channel = _Channel(os.dup(1), shows=first)
     os.dup2(2, 1)  # whatever else is printed must not come between
@@ -122,7 +195,8 @@ def joined_group(folder: Path) -> Iterator[None]:
     job = _job(folder)
     patience = None if job["stage"] == _TRAINING else _PATIENCE
     if job["config"]["model"]["device"] == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        # SLURM may show each process its own GPU alone
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         torch.cuda.set_device(device)
         dist.init_process_group("nccl", device_id=device, timeout=patience)
     else:

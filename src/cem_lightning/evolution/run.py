@@ -54,7 +54,11 @@ def run(config: Config, sweep: str | None = None) -> Path:
     ):
         stages = StageLog(folder, config.store_dir)
         runner = Runner(
-            Store(config.store_dir), progress, note=stages.note, devices=config.trainer.devices
+            Store(config.store_dir),
+            progress,
+            note=stages.note,
+            devices=config.trainer.devices,
+            launcher=config.trainer.launcher,
         )
         loop = prepared.loop(runner)
 

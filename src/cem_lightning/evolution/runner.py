@@ -23,6 +23,7 @@ from cem_lightning.progress import Progress
 from cem_lightning.questions.pools import Pools
 from cem_lightning.storage.atomic import write_json, write_jsonl
 from cem_lightning.storage.store import Part, Result, Store, kept_for, lock_of, remove
+from cem_lightning.training.config import Launcher
 from cem_lightning.training.memory import peak_memory_bytes
 
 _JOB = "job.json"
@@ -41,6 +42,7 @@ class Runner:
         compute: run what the store does not hold; otherwise that is the user's to mend.
         note: told round, stage and key of every result before it is looked for.
         devices: processes that a training, or asking, is shared by, each on a device of its own.
+        launcher: who starts them.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class Runner:
         compute: bool = True,
         note: Callable[[int | None, str, str], None] | None = None,
         devices: int = 1,
+        launcher: Launcher = "torchrun",
     ) -> None:
         self._store = store
         self._progress = progress
         self._compute = compute
         self._devices = devices
+        self._launcher = launcher
         self._note = note or (lambda *_: None)
         self._made: dict[Path, Callable[[], Result]] = {}
         self._warned = False
@@ -100,7 +104,9 @@ class Runner:
             if self._devices == 1:
                 record = run_stage(folder, title, self._progress)
             else:
-                record = run_in_processes(folder, self._devices, title, self._progress)
+                record = run_in_processes(
+                    folder, self._devices, title, self._progress, launcher=self._launcher
+                )
             return {**record, "devices": self._devices}
 
         key_parts = {
