@@ -175,7 +175,7 @@ def test_what_a_step_is_in_numbers(folder: Path) -> None:
     mean = module.plan.tokens / module.plan.steps
     assert 70 < mean <= 80
     assert module.arithmetic() == (
-        f"{module.plan.steps} optimizer steps of about 3 packs x 16 tokens x 2 devices = 96 tokens"
+        f"{module.plan.steps} optimizer steps of about 3 packs x 13 tokens x 2 devices = 78 tokens"
     )
 
 

@@ -255,6 +255,31 @@ def test_a_template_that_would_ruin_every_score_is_refused(template: str, said: 
         Encoder(tiny_tokenizer(template=template), "chat")
 
 
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ messages[0]['content'] }}", "leaves responses out"),
+        (
+            "{{ messages[0]['content'] }}"
+            "{% if messages[1] %}{{ raise_exception('no') }}{% endif %}",
+            "fails at a response",
+        ),
+    ],
+)
+def test_a_template_that_shows_no_end_of_a_response_is_refused(template: str, said: str) -> None:
+    with pytest.raises(UserError, match=rf"{said}.*model\.style=plain"):
+        Encoder(tiny_tokenizer(template=template), "chat")
+    Encoder(tiny_tokenizer(template=template), "plain")
+
+
+@pytest.mark.parametrize("end", ["", "\n", "[over]"])
+def test_where_no_control_token_closes_a_turn_the_end_of_text_does(end: str) -> None:
+    template = f"{{% for each in messages %}}{{{{ each['content'] }}}}{end}{{% endfor %}}"
+    encode = Encoder(make_tokenizer(replace(KINDS["smollm2"], template=template)), "chat")
+    exchange = encode.exchange(QUESTION, ANSWER)
+    assert shown(encode, supervised(exchange)) == f"{ANSWER}{end.strip()}<|im_end|>"
+
+
 SHOTS = [("1+1?", "two"), ("2+2?", "four")]
 
 

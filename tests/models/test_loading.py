@@ -257,6 +257,24 @@ def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert device_kind(config("x", device="cpu")) == "cpu"
 
 
+def test_a_control_token_that_is_never_written_needs_no_embedding(tmp_path: Path) -> None:
+    """As in Gemma 3's small models, whose tokenizer has a token for images."""
+    folder = tiny_model_folder(tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["<image>"], special_tokens=True)
+    tokenizer.save_pretrained(folder)
+    network = AutoModelForCausalLM.from_pretrained(folder)
+    network.resize_token_embeddings(tokenizer.convert_tokens_to_ids("<image>"))
+    network.save_pretrained(folder)
+    model = load_model(folder, config(folder))
+    for ids in (model.encoder.text("<image>").ids, model.encoder.prompt("<image>")):
+        assert max(ids) < len(model.network.get_input_embeddings().weight)
+    tokenizer.chat_template = tokenizer.chat_template.replace("user", "user<image>") + "<image>"
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(UserError, match=r"ids up to \d+ \('<image>'\)"):
+        load_model(folder, config(folder))
+
+
 def test_a_tokenizer_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
     folder = tiny_model_folder(tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(folder)

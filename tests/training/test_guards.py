@@ -57,7 +57,7 @@ def rows(result: TrainResult) -> list[dict[str, str]]:
 def test_the_divergence_in_chunks_is_torch_s_own(
     cap: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cem_lightning.training.head_loss._CELLS", 97 * 7)
+    monkeypatch.setattr("cem_lightning.training.head_loss.CELLS", 97 * 7)
     draw = torch.Generator().manual_seed(1)
     states, held, weight, of_start, scales = (
         torch.randn(*shape, generator=draw, dtype=torch.float64)

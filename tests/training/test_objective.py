@@ -76,7 +76,7 @@ def test_a_pack_has_the_losses_and_gradients_of_its_examples_alone(
 def test_the_head_in_chunks_is_the_head_at_once(
     cap: float | None, cells: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_CELLS", cells)
+    monkeypatch.setattr(module, "CELLS", cells)
     draw = torch.Generator().manual_seed(1)
     states, weight, bias, scales = (
         torch.randn(*shape, generator=draw, dtype=torch.float64)
@@ -106,7 +106,7 @@ def test_never_more_logits_at_once_than_a_chunk(monkeypatch: pytest.MonkeyPatch)
         seen.append(plain(*given).numel())
         return plain(*given)
 
-    monkeypatch.setattr(module, "_CELLS", 1000)
+    monkeypatch.setattr(module, "CELLS", 1000)
     monkeypatch.setattr("cem_lightning.models.head.functional.linear", linear)
     states, weight = torch.randn(64, 8, requires_grad=True), torch.randn(300, 8)
     loss, *_ = head_loss(states, Head(weight, None, None), torch.arange(64), torch.ones(64))

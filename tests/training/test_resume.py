@@ -6,6 +6,7 @@ import csv
 import errno
 import io
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -56,12 +57,11 @@ class Watch:
 
     def advance(self, amount: float = 1, note: str = "") -> None:
         self.tokens += int(amount)
+
+    def measure(self, row: object) -> None:
         self.steps += 1
         if self.steps == self.at and self.act is not None:
             self.act()
-
-    def measure(self, row: object) -> None:
-        """Of no interest here."""
 
 
 def stop() -> None:
@@ -117,6 +117,23 @@ class Case(NamedTuple):
 
     def elsewhere(self, name: str) -> Case:
         return self._replace(folder=self.folder.parent / name)
+
+
+class Amounts(Watch):
+    """Keeps what was told to be done, and the tokens of every row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.amounts: list[int] = []
+        self.totals: list[int] = []
+
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        super().advance(amount, note)
+        self.amounts.append(int(amount))
+
+    def measure(self, row: Any) -> None:
+        super().measure(row)
+        self.totals.append(int(row["tokens"]))
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +212,37 @@ def test_a_signal_saves_within_a_step(case: Case, expected: dict[str, Any]) -> N
         "stopped after step 4 of 11; the same command continues there",
     ]
     assert case.run() == expected
+
+
+def test_an_interrupt_saves_within_a_step(case: Case, expected: dict[str, Any]) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        watch = Watch(3, partial(os.kill, os.getpid(), signal.SIGINT))
+        case.run(watch, checkpoint_minutes=10, say=said.append)
+    assert case.state()["step"] == 3
+    assert signal.getsignal(signal.SIGINT) == before
+    assert said[1:] == [
+        "saving at the end of this step; Ctrl-C again ends without",
+        "stopped after step 3 of 11; the same command continues there",
+    ]
+    assert case.run() == expected
+
+
+def test_a_signal_to_every_process_leaves_the_workers_to_the_trainer(
+    case: Case, expected: dict[str, Any]
+) -> None:
+    def all_of_them() -> None:
+        workers = multiprocessing.active_children()
+        assert len(workers) == 2
+        for pid in (*(each.pid for each in workers), os.getpid()):
+            os.kill(pid, signal.SIGTERM)
+
+    with pytest.raises(SystemExit):
+        case.run(Watch(2, all_of_them), workers=2)
+    assert case.state()["step"] == 2
+    assert not multiprocessing.active_children()
+    assert case.run(workers=2) == expected
 
 
 def test_a_second_signal_ends_at_once(case: Case) -> None:
@@ -571,3 +619,14 @@ def test_the_order_is_the_same_from_any_of_200_cuts(corpus: Path) -> None:
         assert [at for step in loader.batch_sampler for at in step] == order[cut:]
         first = next(iter(loader))
         assert json.dumps([pack.input_ids.tolist() for pack in first]) == steps[cut]
+
+
+def test_what_was_done_before_is_told_at_once(corpus: Path, tmp_path: Path) -> None:
+    """Else it would be taken for speed, and too little time for left."""
+    case = Case(corpus, tmp_path)
+    with pytest.raises(Stopped):
+        case.run(Watch(at=4, act=stop))
+    amounts = Amounts()
+    case.run(amounts)
+    assert amounts.amounts[0] == amounts.totals[2], "three steps had been saved"
+    assert len(amounts.amounts) == len(amounts.totals) - 2

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +41,14 @@ class Listener:
     def __init__(self) -> None:
         self.tokens = 0
         self.notes: list[str] = []
+        self.rows: list[Mapping[str, float]] = []
 
     def advance(self, amount: float = 1, *, note: str = "") -> None:
         self.tokens += int(amount)
         self.notes.append(note)
 
-    def measure(self, row: object) -> None:
-        """Of no interest here."""
+    def measure(self, row: Mapping[str, float]) -> None:
+        self.rows.append(row)
 
 
 def run(
@@ -196,7 +200,8 @@ def test_a_run_leaves_weights_curves_and_counts(tmp_path: Path, corpus: Path) ->
     assert sum(result.tokens.values()) == data.plan.tokens == task.tokens
     assert result.tokens["extractive"] == 0
     assert result.steps == data.plan.steps == len(task.notes)
-    assert task.notes[0].startswith("loss ")
+    note = r"loss \d\.\d\d \(passage \d\.\d\d, .*\) · [\d,]+ tokens/s · \d+\.\d GiB"
+    assert all(re.fullmatch(note, each) for each in task.notes), "on a CPU without MFU"
     assert sorted(each.name for each in (tmp_path / "run").iterdir()) == ["curves.csv", "weights"]
 
     with result.curves.open() as file:
@@ -206,6 +211,8 @@ def test_a_run_leaves_weights_curves_and_counts(tmp_path: Path, corpus: Path) ->
     assert float(rows[-1]["seconds"]) <= result.seconds
     for row in rows:
         assert float(row["learning_rate"]) > 0
+        assert float(row["tokens_per_second"]) > 0 and "mfu" not in row
+        assert 2**26 < float(row["memory_bytes"]) < 2**40
         logged = [kind for kind in KINDS if row.get(f"loss/{kind}")]
         assert logged, "a kind that a step did not read has no loss there"
         for kind in logged:
@@ -213,6 +220,20 @@ def test_a_run_leaves_weights_curves_and_counts(tmp_path: Path, corpus: Path) ->
             assert math.isclose(perplexity, math.exp(float(row[f"loss/{kind}"])), rel_tol=1e-6)
     loaded = AutoModelForCausalLM.from_pretrained(result.weights)
     assert largest_difference(loaded, network) == 0
+
+
+def test_the_speed_that_is_shown_is_that_of_the_last_ten_steps(
+    tmp_path: Path, corpus: Path
+) -> None:
+    task = Listener()
+    run(tmp_path / "run", corpus, task=task, batch=1)
+    assert len(task.rows) > 12
+    totals = [0.0, *(row["tokens"] for row in task.rows)]
+    read = [after - before for before, after in pairwise(totals)]
+    took = [tokens / row["tokens_per_second"] for tokens, row in zip(read, task.rows, strict=True)]
+    shown = f" {sum(read[-10:]) / sum(took[-10:]):,.0f} tokens/s"
+    assert shown in task.notes[-1]
+    assert f" {read[0] / took[0]:,.0f} tokens/s" in task.notes[0]
 
 
 @pytest.mark.invariant
@@ -317,7 +338,12 @@ def test_a_loss_that_is_no_number_names_the_example_it_comes_from(
         for each in examples()
     ]
     poisoned = 7
-    made[poisoned] = replace(made[poisoned], ids=(60, *made[poisoned].ids[1:]))
+    made[poisoned] = replace(
+        made[poisoned],
+        ids=(60, *made[poisoned].ids[1:]),
+        question_ids=("q7", "q8"),
+        passage_ids=("p7",),
+    )
     network = tiny_model("qwen2", vocabulary=VOCABULARY)
     with torch.no_grad():
         network.get_input_embeddings().weight[60] = math.nan
@@ -325,7 +351,8 @@ def test_a_loss_that_is_no_number_names_the_example_it_comes_from(
     corpus = examples_folder(tmp_path / "examples", tuple(made))
     with pytest.raises(UserError) as error:
         run(tmp_path / "run", corpus, network=network, pack_tokens=pack_tokens)
-    assert f"by training example {poisoned} ({made[poisoned].kind}), so" in str(error.value)
+    named = f"by training example {poisoned} ({made[poisoned].kind}, question q7), so"
+    assert named in str(error.value)
 
 
 @pytest.mark.slow

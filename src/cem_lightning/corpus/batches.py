@@ -11,12 +11,15 @@ from itertools import chain
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Sampler
 
 from cem_lightning.corpus.config import KINDS
 from cem_lightning.corpus.packing import best_fit
 from cem_lightning.corpus.plan import Plan
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,12 @@ class Pack:
             self.places,
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By value: every tensor that a worker sends would hold a file open."""
+        tensors = (self.input_ids, self.supervised, self.kinds)
+        arrays = [each.numpy(force=True) for each in tensors]
+        return _unpickled, (arrays, self.lengths, self.places)
+
 
 class StepSampler(Sampler[list[int]]):
     """Yields the positions of the examples of one optimizer step after another.
@@ -66,6 +75,11 @@ class StepSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         return map(self.plan.step, range(self.start, self.plan.steps))
+
+
+def _unpickled(arrays: Sequence[Array], lengths: tuple[int, ...], places: tuple[int, ...]) -> Pack:
+    input_ids, supervised, kinds = map(torch.from_numpy, arrays)
+    return Pack(input_ids, supervised, kinds, lengths, places)
 
 
 def packs(

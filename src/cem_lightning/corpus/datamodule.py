@@ -5,8 +5,12 @@ Holds no tokens itself: rows are read from the memory-mapped folder as the steps
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Mapping
 from functools import partial
+from math import ceil
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from datasets import Dataset
@@ -71,20 +75,49 @@ class CorpusDataModule(pl.LightningDataModule):
             batch_sampler=StepSampler(self.plan, self.start),
             collate_fn=partial(packs, pack_tokens=self.pack_tokens, processes=self.processes),
             num_workers=self.workers,
+            worker_init_fn=_ignore_signals,
         )
 
+    def named(self, step: int) -> list[str]:
+        """The examples of a step as an error names them, such as "7 (normative, question q3)"."""
+        rows = self.examples.select_columns(["kind", "question_ids", "passage_ids"])
+        return [_named(at, rows[at]) for at in self.plan.step(step)]
+
     def arithmetic(self) -> str:
-        """What a step is, such as "4 packs x 2,048 tokens x 2 devices = 16,384 tokens"."""
-        mean = self.plan.tokens / self.plan.steps
-        share = -(-round(mean) // self.processes)
-        size = min(share, self.pack_tokens or share)
-        count = -(-share // size)
+        """What a step is on average, such as "4 packs x 2,000 tokens x 2 devices = 16,000 tokens".
+
+        Packs are told as full as they are; unpacked, every example is one.
+        """
+        share = self.plan.tokens / self.plan.steps / self.processes
+        if self.pack_tokens is None:
+            count = ceil(len(self.plan.order) / self.plan.steps / self.processes)
+        else:
+            count = ceil(share / self.pack_tokens)
+        size = round(share / count)
         steps = f"{self.plan.steps:,} optimizer step{'s' * (self.plan.steps > 1)}"
         devices = f" x {self.processes} devices" if self.processes > 1 else ""
         return (
             f"{steps} of about {count} pack{'s' * (count > 1)} x {size:,} tokens{devices} = "
             f"{count * size * self.processes:,} tokens"
         )
+
+
+def _ignore_signals(worker: int) -> None:
+    """A signal to all processes of a run is for the trainer, which still needs its workers.
+
+    It reads the step to its end and saves; the workers end with it, as its loader sees to.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _named(at: int, row: Mapping[str, Any]) -> str:
+    """By its row in the examples folder, and the question or else passage it was made of."""
+    told = [str(row["kind"])]
+    for what in ("question", "passage"):
+        if len(told) == 1 and (ids := row[f"{what}_ids"]):
+            told.append(f"{what} {ids[0]}")
+    return f"{at} ({', '.join(told)})"
 
 
 def _refuse_longer(examples: Dataset, pack_tokens: int | None) -> None:

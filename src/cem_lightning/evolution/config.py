@@ -156,6 +156,19 @@ class Config(BaseModel):
             raise ValueError("must be of letters, digits, '_', '-' and '.', and not begin with '.'")
         return value
 
+    @field_validator("trainer")
+    @classmethod
+    def _mixes_with_float32(cls, value: TrainerConfig, info: ValidationInfo) -> TrainerConfig:
+        """Weights in half precision leave nothing to mix."""
+        model = info.data.get("model")
+        if value.mixed_precision and model is not None and model.dtype != "float32":
+            raise ValueError(
+                f"trainer.mixed_precision=true keeps the weights in float32, but "
+                f"model.dtype={model.dtype}; set model.dtype=float32, or "
+                "trainer.mixed_precision=false to train in that type throughout"
+            )
+        return value
+
     @field_validator("answering")
     @classmethod
     def _measures_ambiguity(cls, value: AnsweringConfig, info: ValidationInfo) -> AnsweringConfig:

@@ -107,13 +107,14 @@ def _isolates(network: Any) -> bool:
     other = ids.clone()
     other[:7] = 1 + (ids[:7] + 3) % (vocabulary - 1)
     second, beside_other = (
-        network(**row(network, each, [7, 11])).logits[0, 7:].float() for each in (ids, other)
+        network(**row(network, each, [7, 11])).logits[0, 7:] for each in (ids, other)
     )
-    alone = network(**row(network, ids[7:], [11])).logits[0].float()
+    alone = network(**row(network, ids[7:], [11])).logits[0]
     if not bool(second.isfinite().all()):
         return True  # weights that are no numbers are whoever trains' to report
-    near = 1e-3 if network.dtype not in _HALF else 0.1
-    return torch.equal(second, beside_other) and bool((second - alone).abs().max() < near)
+    near = 1e-3 if second.dtype not in _HALF else 0.1
+    apart = (second.float() - alone.float()).abs().max()
+    return torch.equal(second, beside_other) and bool(apart < near)
 
 
 def _attend(

@@ -46,7 +46,7 @@ class Encoder:
 
     Raises:
         UserError: if the style is "chat" and the tokenizer has no template that shows a question
-            once, or if it has no end of text.
+            once and what is responded to it, or if it has no end of text.
     """
 
     def __init__(self, tokenizer: Any, style: Style) -> None:
@@ -79,6 +79,17 @@ class Encoder:
         """Ids of the control tokens."""
         marks = self.tokenizer.convert_tokens_to_ids(list(self._marks))
         return frozenset((*self._specials.values(), *marks))
+
+    def largest_id(self) -> tuple[int, str]:
+        """The largest id that a text or a turn can be given, and its token.
+
+        A control token that the template does not write is never among them: Gemma 3's tokenizer
+        has one for images, which its small models have no embedding of.
+        """
+        begin, end = self.text("text").ids, self.exchange("prompt", "response").ids
+        unwritten = {*self._specials.values()}.difference(begin, end)
+        known = self.tokenizer.get_vocab().items()
+        return max((id, token) for token, id in known if id not in unwritten)
 
     def with_shots(self, shots: Sequence[tuple[str, str]]) -> Encoder:
         """An encoder whose `prompt` and `continuation` begin with solved examples.
@@ -120,7 +131,11 @@ class Encoder:
         return self._encode_turns(prompt, response, shots=self._shots)
 
     def exchange(self, prompt: str, response: str) -> Encoded:
-        """A prompt and its response; the response and its end of turn are supervised."""
+        """A prompt and its response; the response and its end of turn are supervised.
+
+        Where the template closes a turn with no control token, the end of text does: generation
+        stops there, and a response without an end would teach the model never to.
+        """
         ids = self._encode_turns(prompt, response, self._end)
         if ids[-1] not in self._specials.values():
             ids = (*ids, self.tokenizer.eos_token_id)
@@ -192,8 +207,25 @@ class Encoder:
         """What the template writes after a response, without the line break between turns."""
         if self.style == "plain":
             return ""
-        turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "RESPONSE"}]
-        return self._template(turns, add_generation_prompt=False).rpartition("RESPONSE")[2].rstrip()
+        turns = [
+            {"role": "user", "content": "Q"},
+            {"role": "assistant", "content": _PLACEHOLDER},
+        ]
+        name = self.tokenizer.name_or_path
+        try:
+            written = self._template(turns, add_generation_prompt=False)
+        except TemplateError as error:
+            raise UserError(
+                f"model.path: the chat template of {name!r} fails at a response ({error}), so its "
+                "end cannot be trained. Mend it, or set model.style=plain."
+            ) from error
+        _, response, end = written.rpartition(_PLACEHOLDER)
+        if not response:
+            raise UserError(
+                f"model.path: the chat template of {name!r} leaves responses out, so their end "
+                "cannot be trained. Mend it, or set model.style=plain."
+            )
+        return end.rstrip()
 
     def _encode(self, text: str, *, control: bool) -> list[int]:
         # A mark is taken for itself wherever it stands whole, so as plain text it is cut in two.

@@ -42,6 +42,11 @@ class Head:
         cap = getattr(network.config.get_text_config(), "final_logit_softcapping", None)
         return cls(layer.weight, layer.bias, cap)
 
+    def to(self, dtype: torch.dtype) -> Self:
+        """The same in another precision."""
+        bias = None if self.bias is None else self.bias.to(dtype)
+        return type(self)(self.weight.to(dtype), bias, self.cap)
+
     def logits(self, states: Tensor) -> Tensor:
         """Logits of `states` (rows, hidden size), in float32 at least."""
         logits = functional.linear(states, self.weight, self.bias)
@@ -84,12 +89,13 @@ def refuse_unknown_head(network: Any) -> None:
     was_training = network.training
     network.eval()
     with torch.inference_mode():
-        logits = network(input_ids=ids, use_cache=False).logits[0].float()
+        logits = network(input_ids=ids, use_cache=False).logits[0]
         found = head.logits(body(network)(input_ids=ids, use_cache=False).last_hidden_state[0])
     network.train(was_training)
-    near = 1e-3 if network.dtype not in (torch.float16, torch.bfloat16) else 0.1
+    near = 1e-3 if logits.dtype not in (torch.float16, torch.bfloat16) else 0.1
+    apart = (found.float() - logits.float()).abs().max()
     # weights that are no numbers are for the loss to report
-    if bool(logits.isfinite().all()) and bool((found.float() - logits).abs().max() > near):
+    if bool(logits.isfinite().all()) and bool(apart > near):
         raise UserError(
             f"model.path: {type(network).__name__} does something to its outputs that the loss "
             "here does not know, so it cannot be trained here; use a model of an architecture "

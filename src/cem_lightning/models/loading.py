@@ -134,7 +134,7 @@ def load_model(folder: Path, config: ModelConfig, weights: Path | None = None) -
 def _refuse_other_vocabulary(network: Any, encoder: Encoder, config: ModelConfig) -> None:
     """Ids beyond the embeddings would end in an error far from here; unused rows do no harm."""
     rows = len(network.get_input_embeddings().weight)
-    token, largest = max(encoder.tokenizer.get_vocab().items(), key=lambda entry: entry[1])
+    largest, token = encoder.largest_id()
     if largest >= rows:
         raise UserError(
             f"model.path: the tokenizer of {config.path} has ids up to {largest} ({token!r}), but "

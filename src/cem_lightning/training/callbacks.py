@@ -30,6 +30,7 @@ from cem_lightning.training.resuming import restore_optimizer, schedule_values, 
 from cem_lightning.training.throughput import Gauge
 
 MEASURED = ("seconds", "tokens_per_second", "memory_bytes", "mfu")  # differ from run to run
+_SMOOTHED = 10  # steps over which the speed is shown
 
 
 class Curves(pl.Callback):
@@ -53,10 +54,14 @@ class Curves(pl.Callback):
         self.earlier = float(json.loads(earlier[-1])["seconds"]) if earlier else 0.0
         self.began = time.monotonic() - self.earlier
         self._last = time.monotonic()
+        self._recent: deque[tuple[int, float]] = deque(maxlen=_SMOOTHED)  # tokens and seconds
         for line in earlier:
             row = json.loads(line)
             del row["step"]
-            self._tell(row)
+            self.task.measure(row)
+            self.tokens = int(row["tokens"])
+        if earlier:  # at once, so that nobody takes it for speed
+            self.task.advance(self.tokens)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._last = time.monotonic()
@@ -75,16 +80,15 @@ class Curves(pl.Callback):
         }
         read = int(sum(value for key, value in outputs.items() if key.startswith("tokens/")))
         now = time.monotonic()
-        row |= {"tokens": self.tokens + read, "seconds": now - self.began}
+        self.tokens += read
+        row |= {"tokens": self.tokens, "seconds": now - self.began}
         row |= self.gauge.read(batch, now - self._last)
+        self._recent.append((read, now - self._last))
         self._last = now
         self.rows.append(json.dumps({"step": len(self.rows) + 1, **row}))
-        self._tell(row)
-
-    def _tell(self, row: Mapping[str, float]) -> None:
-        read, self.tokens = int(row["tokens"]) - self.tokens, int(row["tokens"])
         self.task.measure(row)
-        self.task.advance(read, note=_note(row))
+        tokens, seconds = map(sum, zip(*self._recent, strict=True))
+        self.task.advance(read, note=_note(row, tokens / seconds if seconds else 0.0))
 
     def write(self, path: Path) -> None:
         """Write them as a table; what a step has no value of stays empty."""
@@ -96,13 +100,17 @@ class Curves(pl.Callback):
         write_text(path, text.getvalue())
 
 
-def _note(row: Mapping[str, float]) -> str:
-    """A step in a few words: its loss, by kind too, and what the device makes of it."""
+def _note(row: Mapping[str, float], speed: float) -> str:
+    """A step in a few words: its loss, by kind too, and what the device makes of it.
+
+    Args:
+        speed: tokens a second, over more than this step.
+    """
     kinds = {name.removeprefix("loss/"): row[name] for name in row if name.startswith("loss/")}
     loss = f"loss {row['loss']:.2f}"
     if len(kinds) > 1:
         loss += f" ({', '.join(f'{kind} {value:.2f}' for kind, value in kinds.items())})"
-    parts = [loss, f"{row['tokens_per_second']:,.0f} tokens/s"]
+    parts = [loss, f"{speed:,.0f} tokens/s"]
     parts.append(f"{row['memory_bytes'] / 2**30:.1f} GiB")
     if "mfu" in row:
         parts.append(f"MFU {row['mfu']:.0%}")
@@ -122,7 +130,7 @@ class Continued(pl.Callback):
 
 
 class Checkpoints(pl.Callback):
-    """Writes the state every few minutes, and before SIGTERM or SIGUSR1 ends the process.
+    """Writes the state every few minutes, and before Ctrl-C, SIGTERM or SIGUSR1 ends the process.
 
     Of several processes the first writes, and all end after the same step, whichever of them was
     told to. A second signal ends the process at once.
@@ -156,13 +164,15 @@ class Checkpoints(pl.Callback):
             return  # only the main thread may handle signals
         # Now, since Lightning has set a handler of its own, after which nothing could be written;
         # it puts back in the end what was there before.
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             self._listen(number, signal.getsignal(number) or signal.SIG_DFL)
 
     def _listen(self, number: signal.Signals, before: Any) -> None:
         def hear(*_: object) -> None:
             self._told = number
             signal.signal(number, before)
+            if number == signal.SIGINT:  # somebody is waiting
+                self._say("saving at the end of this step; Ctrl-C again ends without")
 
         signal.signal(number, hear)
 
@@ -188,6 +198,8 @@ class Checkpoints(pl.Callback):
             if ranks.first:
                 where = f"after step {done} of {pl_module.steps}"
                 self._say(f"stopped {where}; the same command continues there")
+            if self._told == signal.SIGINT:
+                raise KeyboardInterrupt
             raise SystemExit(128 + (self._told or signal.SIGTERM))
 
     def _save(self, trainer: pl.Trainer, module: MixedObjective, done: int) -> None:

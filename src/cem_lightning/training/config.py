@@ -19,7 +19,8 @@ from pydantic import (
 from cem_lightning.corpus.config import Kind
 
 # Of the trainer: no result depends on them.
-FREE_KEYS = ("devices", "sharded", "checkpoint_minutes", "workers")
+FREE_KEYS = ("devices", "launcher", "sharded", "checkpoint_minutes", "workers")
+Launcher = Literal["torchrun", "slurm"]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 
@@ -136,6 +137,11 @@ class TrainerConfig(BaseModel):
         "(GPU, or a share of the CPU's cores): time, not the result but for the last digits of "
         "the weights.",
     )
+    launcher: Launcher = Field(
+        default="torchrun",
+        description="Who starts these processes: torchrun on this machine, or slurm (srun) on the "
+        "nodes of the SLURM job in which the command is given, one task each.",
+    )
     sharded: bool = Field(
         default=False,
         description="Share out the layers' weights, gradients and moments over the devices (FSDP2) "
@@ -150,8 +156,8 @@ class TrainerConfig(BaseModel):
         ge=0,
         allow_inf_nan=False,
         description="Minutes between two checkpoints of a training, from which the same command "
-        "continues it to the bit; one is written before SIGTERM or SIGUSR1 ends it, too. 0 writes "
-        "none.",
+        "continues it to the bit; one is written before Ctrl-C, SIGTERM or SIGUSR1 ends it, too. 0 "
+        "writes none.",
     )
     activation_checkpointing: bool = Field(
         default=False,
@@ -187,9 +193,15 @@ class TrainerConfig(BaseModel):
     lora: LoraSettings | None = Field(description="Train an adapter; null trains all weights.")
 
     @model_validator(mode="after")
-    def _compiles_no_shares(self) -> Self:
-        if self.compile and self.sharded and self.devices > 1:
-            raise ValueError("compile: not with sharded=true; set one of them to false")
+    def _compiles_whole_layers(self) -> Self:
+        """What is computed again is left out by torch.compile, without a word."""
+        others = {
+            "sharded": self.sharded and self.devices > 1,
+            "activation_checkpointing": self.activation_checkpointing,
+        }
+        for key, used in others.items():
+            if self.compile and used:
+                raise ValueError(f"compile: not with {key}=true; set one of them to false")
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,10 +24,12 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.strategies import ModelParallelStrategy
 from pytorch_lightning.utilities.seed import isolate_rng
+from torch._dynamo.exc import TorchDynamoException
 
 from cem_lightning.corpus.arrow import longest
 from cem_lightning.corpus.config import KINDS, Kind, RecipeConfig
 from cem_lightning.corpus.datamodule import CorpusDataModule
+from cem_lightning.errors import UserError
 from cem_lightning.models.documents import isolates_documents, within_documents
 from cem_lightning.models.head import decoder_layers, refuse_unknown_head
 from cem_lightning.progress import SilentTask, Task
@@ -114,11 +117,14 @@ def train(
     Raises:
         UserError: if a step has no supervised tokens, loss or gradient are not finite, there is too
             little disk, or `resume` is of another training.
-        SystemExit: with 128 + its number at SIGTERM or SIGUSR1, after a checkpoint was written.
+        KeyboardInterrupt: at Ctrl-C, after a checkpoint was written.
+        SystemExit: with 128 + its number at SIGTERM or SIGUSR1, after one was written too.
     """
     ranks = TrainingRanks.here()
-    refuse_unknown_head(network)
-    packed = isolates_documents(network)
+    device = torch.device(network.device).type
+    with torch.autocast(device, torch.bfloat16, enabled=config.mixed_precision):  # as it trains
+        refuse_unknown_head(network)
+        packed = isolates_documents(network)
     folder.mkdir(parents=True, exist_ok=True)
     part, gate = 1.0, dict[float, int]()
     with _deterministic(), frozen_layers(network, config.freeze_layers):
@@ -153,7 +159,7 @@ def train(
             steps=steps,
             seed=seed,
             start=data.start,
-            positions=data.plan.step,
+            named=data.named,
             anchor=Anchor.of(network, packed=packed) if objective.kl else None,
             evaluate=evaluate,
         )
@@ -180,7 +186,7 @@ def train(
                 if config.activation_checkpointing
                 else nullcontext(),
                 _compiled(network) if config.compile else nullcontext(),
-                explained_shortage(network, config, longest(data.examples)[1]),
+                explained_shortage(network, config, longest(data.examples)[1], packed=packed),
             ):
                 if data.start < steps:
                     sharded = config.sharded and ranks.world > 1
@@ -267,12 +273,23 @@ def _forgetting_activations(network: Any) -> Iterator[None]:
 
 @contextmanager
 def _compiled(network: Any) -> Iterator[None]:
-    """Each layer but for its attention, once for packs of any length."""
+    """Each layer but for its attention, once for packs of any length.
+
+    Raises:
+        UserError: if what they are compiled with does not work here.
+    """
     layers: Any = decoder_layers(network)
     for layer in layers:
         layer.compile(dynamic=True)
     try:
         yield
+    except TorchDynamoException as error:
+        told = shorten(str(error), 200, placeholder=" ...")
+        raise UserError(
+            f"trainer.compile: torch.compile does not work here ({told}). For a CPU it needs a C++ "
+            "compiler (g++, or the one that the variable CXX names), for a GPU Triton. Set "
+            "trainer.compile=false to train without."
+        ) from error
     finally:
         for layer in layers:
             layer._compiled_call_impl = None  # torch has no other way back

@@ -6,7 +6,7 @@ cross-entropy (Hsu et al. 2024, arXiv 2410.10989), but in plain PyTorch, so on a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cem_lightning.models.head import Head
 
-_CELLS = 2**24  # logits held at once
+CELLS = 2**24  # logits held at once
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,15 @@ def head_loss(
         for states of float64; only the sum carries a gradient.
     """
     device = states.device.type
-    weight, bias = head.weight, head.bias
     if torch.is_autocast_enabled(device):
         lower = torch.get_autocast_dtype(device)
-        states, weight = states.to(lower), weight.to(lower)
-        bias = None if bias is None else bias.to(lower)
+        states, head = states.to(lower), head.to(lower)
+        if reference is not None:  # else rounding alone would tell it from the model
+            other, far = reference.states.to(lower), reference.head.to(lower)
+            reference = replace(reference, states=other, head=far)
     with torch.autocast(device, enabled=False):  # below, every step has its own precision
         total, losses, divergences = _HeadLoss.apply(  # type: ignore[no-untyped-call]
-            states, weight, bias, targets, scales, head.cap, reference
+            states, head.weight, head.bias, targets, scales, head.cap, reference
         )
     return total, losses, divergences
 
@@ -89,7 +90,7 @@ class _HeadLoss(torch.autograd.Function):
         of_weight = torch.zeros_like(weight, dtype=exact) if to_weight else None
         of_bias = torch.zeros_like(bias, dtype=exact) if to_bias and bias is not None else None
         head = Head(weight, bias, cap)
-        size = max(1, _CELLS // len(weight))
+        size = max(1, CELLS // len(weight))
         for start in range(0, len(states), size):
             here = slice(start, start + size)
             logits = head.logits(states[here])

@@ -46,7 +46,7 @@ class MixedObjective(pl.LightningModule):
         steps: optimizer steps of the whole run, which the learning rate follows.
         seed: decides what is dropped out.
         start: steps that were done before, when a run is continued.
-        positions: of the examples of a step in their folder, to name them in an error.
+        named: tells the examples of a step (counted from 0) as an error names them.
         anchor: the model that predictions are held near to, if `objective.kl` is not 0.
         evaluate: called after the steps of `config.evaluate_at`; its values join the curves.
     """
@@ -62,7 +62,7 @@ class MixedObjective(pl.LightningModule):
         steps: int,
         seed: int = 0,
         start: int = 0,
-        positions: Callable[[int], Sequence[int]] | None = None,
+        named: Callable[[int], Sequence[str]] | None = None,
         anchor: Anchor | None = None,
         evaluate: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
@@ -77,7 +77,7 @@ class MixedObjective(pl.LightningModule):
         self.steps = steps
         self.seed = seed
         self.start = start
-        self.positions = positions
+        self.named = named
         self.anchor = anchor
         self.evaluate = evaluate
         self.kl = objective.kl
@@ -149,7 +149,11 @@ class MixedObjective(pl.LightningModule):
         if self.anchor is not None:
             told["kl"] = divergence
         if self.evaluate is not None and number + 1 in self.config.evaluate_at:
-            with over_whole_rows(self.network):
+            with (  # as the trained model will be asked
+                over_whole_rows(self.network),
+                torch.compiler.set_stance("force_eager"),
+                torch.autocast(self.device.type, enabled=False),
+            ):
                 self.network.eval()
                 told |= self.evaluate()
                 self.network.train()
@@ -191,13 +195,9 @@ class MixedObjective(pl.LightningModule):
         Args:
             broken: places in the step of those that it comes from; None if nobody knows.
         """
-        kinds = {
-            place: KINDS[int(pack.kinds[sum(pack.lengths[:at])])]
-            for pack in step
-            for at, place in enumerate(pack.places)
-        }
-        at = list(kinds) if self.positions is None else self.positions(number)
-        named = [f"{at[place]} ({kinds[place]})" for place in broken or sorted(kinds)]
+        places = sorted(place for pack in step for place in pack.places)
+        names = list(map(str, places)) if self.named is None else self.named(number)
+        named = [names[place] for place in broken or places]
         more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
         raise UserError(
             f"training: the {what} is {value} at step {number + 1} of {self.steps}, "

@@ -98,7 +98,10 @@ class Gauge:
 
     def __init__(self, network: Any, devices: int) -> None:
         device = torch.device(network.device)
+        self._device = device
         self._on_gpu = device.type == "cuda"
+        if self._on_gpu:
+            torch.cuda.reset_peak_memory_stats(device)  # of what was done before
         peak = peak_flops(torch.cuda.get_device_name(device)) if self._on_gpu else None
         self._peak = None if peak is None else peak * devices
         self._flops = None if peak is None else TrainingFlops.of(network)
@@ -106,14 +109,17 @@ class Gauge:
     def read(self, step: Sequence[Pack], seconds: float) -> dict[str, float]:
         """Of an optimizer step that took so long: ``tokens_per_second``, ``memory_bytes``, ``mfu``.
 
-        The tokens are those of all devices; the memory is the most so far, of the GPU or of this
-        process; model FLOPs utilisation is a share of 1, and left out where there is no peak.
+        The tokens are those of all devices. The memory is the most so far: what training had
+        allocated on this GPU, or on a CPU what this process had resident. Model FLOPs utilisation
+        is a share of 1, and left out where there is no peak.
         """
         lengths = [length for pack in step for length in pack.lengths]
         tokens = sum(lengths)
         read = {"tokens_per_second": tokens / seconds if seconds else 0.0}
         read["memory_bytes"] = float(
-            torch.cuda.max_memory_allocated() if self._on_gpu else peak_memory_bytes()
+            torch.cuda.max_memory_allocated(self._device)
+            if self._on_gpu
+            else peak_memory_bytes(children=False)
         )
         if self._flops is not None and self._peak is not None and seconds:
             targets = sum(int(pack.supervised.sum()) for pack in step)
