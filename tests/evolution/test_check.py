@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+from cem_lightning.evolution.calibration import Measured
 from cem_lightning.evolution.check import examine
+from cem_lightning.evolution.forecast import forecast
+from cem_lightning.evolution.measuring import AskedTokens
 from cem_lightning.evolution.prepare import prepare
 from cem_lightning.progress import SilentProgress
-from cem_lightning.reporting.findings import Findings
+from cem_lightning.reporting.findings import Findings, Forecast
 from cem_lightning.reporting.run_folder import RunRecord
+from cem_lightning.training.memory import TrainingMemory
 from tests.cli.test_command import command
 from tests.evolution.finished import overrides
 from tests.workspace import Workspace, compose_config, write_rows
@@ -273,6 +277,35 @@ def test_an_adapter_takes_less_space_and_a_new_start_more_tokens(workspace: Work
     assert adapter.disk < full.disk / 2
     trained = {cost.work: cost.tokens for cost in adapter.costs}["training"]
     assert trained == 1.5 * {cost.work: cost.tokens for cost in full.costs}["training"]
+
+
+def test_guards_take_time_and_room(workspace: Workspace) -> None:
+    measured = Measured(
+        asking_rate=10.0, forward_rate=12.0, parameters=5, trained=5, model_bytes=1000,
+        kept_bytes=1000, training=TrainingMemory(1000, 1000, 50, 10), resident=7, peak=20,
+    )  # fmt: skip
+
+    def expected(*more: str) -> Forecast:
+        prepared = prepare(compose_config(*workspace.overrides(*more)))
+        tokens = {name: [AskedTokens(9, 9, 0, 9, 1)] * 4 for name in ("source", "heldout", "ood")}
+        return forecast(prepared, measured, tokens, steps_read=1, stored=())
+
+    plain, near = expected(), expected("objective.kl=1")
+    asked = expected("trainer.evaluate_at=[1,2]", "trainer.interpolation={gate:3,parts:[0.5]}")
+    assert (plain.training_rate, near.training_rate) == (4.0, 3.0), "the start reads a step once"
+    assert plain.memory == 7 + 1000 + 3 * 1000 + 50 + 10
+    assert near.memory == asked.memory == plain.memory + 1000, "a copy of the start"
+    assert plain.costs == asked.costs[:-1]
+    more = asked.costs[-1]
+    assert (more.work, more.tokens) == ("asking meanwhile", 9 * (2 * 4 + 2 * 3))
+    assert more.seconds == more.tokens / 10
+
+
+def test_frozen_layers_are_not_trained_but_kept(workspace: Workspace) -> None:
+    plain = findings(workspace).forecast
+    held = findings(workspace, "trainer.freeze_layers=1").forecast
+    assert 0 < held.trained < plain.trained
+    assert held.disk == plain.disk
 
 
 def test_the_untrained_arm_trains_nothing(workspace: Workspace) -> None:

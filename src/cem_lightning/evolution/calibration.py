@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ from cem_lightning.progress import Task
 from cem_lightning.questions.records import Question
 from cem_lightning.questions.wording import Wording
 from cem_lightning.storage.store import Part
-from cem_lightning.training.memory import peak_memory_bytes
+from cem_lightning.training.memory import TrainingMemory, peak_memory_bytes
 
 _LONG_ENOUGH = 3.0  # seconds of a measured batch
 _SMALL = 2  # questions of the first batch
@@ -38,8 +38,8 @@ class Measured:
         parameters: of the model.
         trained: parameters that are trained.
         model_bytes: of all weights.
-        trained_bytes: of the weights that are trained, and kept after every round.
-        activation_bytes: that training keeps of one token until the backward pass.
+        kept_bytes: of the weights that are kept after every round: all, or an adapter.
+        training: what training takes, by estimate; None if there is none.
         resident: memory before the model was loaded; 0 on a GPU.
         peak: highest memory during the measurement.
     """
@@ -49,8 +49,8 @@ class Measured:
     parameters: int
     trained: int
     model_bytes: int
-    trained_bytes: int
-    activation_bytes: int
+    kept_bytes: int
+    training: TrainingMemory | None
     resident: int
     peak: int
 
@@ -89,6 +89,7 @@ def measure(
     model: Part,
     tokens: Mapping[str, AskedTokens],
     batch: Sequence[Row],
+    largest_pack: int,
     task: Task,
 ) -> Measured:
     """Ask the model a few of the questions and pass a training batch through it, with a clock.
@@ -96,15 +97,18 @@ def measure(
     Args:
         tokens: of every question, by its id.
         batch: rows of one optimizer step.
+        largest_pack: tokens that go through the model at once in training.
         task: told of questions asked.
 
     Raises:
-        UserError: if the model cannot be loaded, or an adapter does not fit it.
+        UserError: if the model cannot be loaded, an adapter does not fit it, or more layers are to
+            be frozen than it has.
     """
     import torch
 
     from cem_lightning.models.loading import load_model
     from cem_lightning.training.adapters import add_adapter
+    from cem_lightning.training.guards import frozen_layers
 
     config = prepared.config
     on_gpu = prepared.device == "cuda"
@@ -116,24 +120,19 @@ def measure(
     network = loaded.network
     asking = _asking_rate(prepared, loaded, tokens, task)
     forward = _forward_rate(network, batch, config.trainer.pack_tokens, prepared.device)
-    activations = _activation_bytes(network)
-    weights = list(network.parameters())
-    parameters, model_bytes = _size(weights)
+    parameters, model_bytes = _size(network.parameters())
     peak = torch.cuda.max_memory_allocated() if on_gpu else peak_memory_bytes()
-    if config.rounds and config.trainer.lora is not None:
-        adapted = add_adapter(network, config.trainer.lora, seed=config.seed)
-        weights = [each for each in adapted.parameters() if each.requires_grad]
-    trained, trained_bytes = _size(weights) if config.rounds else (0, 0)
+    training, trained, kept_bytes = None, 0, 0
+    if config.rounds:
+        if config.trainer.lora is not None:
+            network = add_adapter(network, config.trainer.lora, seed=config.seed)
+        _, kept_bytes = _size(each for each in network.parameters() if each.requires_grad)
+        with frozen_layers(network, config.trainer.freeze_layers):
+            trained, _ = _size(each for each in network.parameters() if each.requires_grad)
+            packs = config.trainer.model_copy(update={"pack_tokens": largest_pack})
+            training = TrainingMemory.of(network, packs)
     return Measured(
-        asking,
-        forward,
-        parameters,
-        trained,
-        model_bytes,
-        trained_bytes,
-        activations,
-        resident,
-        peak,
+        asking, forward, parameters, trained, model_bytes, kept_bytes, training, resident, peak
     )
 
 
@@ -183,27 +182,7 @@ def _forward_rate(network: Any, rows: Sequence[Row], pack_tokens: int, device: s
     return sum(len(row["ids"]) for row in rows) / seconds
 
 
-def _activation_bytes(network: Any) -> int:
-    """Bytes that training keeps of a token: what the layers' products read.
-
-    For each layer two normed inputs, the residual stream twice, query, output and key and value
-    of attention, and three vectors of the gated feed-forward net (after Korthikanti et al. 2022,
-    arXiv 2205.05198, for attention that keeps no matrix). The logits of a pack never exist at
-    once.
-    """
-    settings = network.config.get_text_config()
-    width = int(settings.hidden_size)
-    inner = int(getattr(settings, "intermediate_size", None) or 4 * width)
-    heads = int(settings.num_attention_heads)
-    grouped = int(getattr(settings, "num_key_value_heads", None) or heads)
-    values = 6 * width + 2 * width * grouped // heads + 3 * inner
-    layers = int(settings.num_hidden_layers)
-    return layers * values * int(network.dtype.itemsize)
-
-
-def _size(weights: Sequence[Any]) -> tuple[int, int]:
+def _size(weights: Iterable[Any]) -> tuple[int, int]:
     """Number and bytes of some weights."""
-    return (
-        sum(each.numel() for each in weights),
-        sum(each.numel() * each.element_size() for each in weights),
-    )
+    sizes = [(each.numel(), each.nbytes) for each in weights]
+    return sum(number for number, _ in sizes), sum(size for _, size in sizes)

@@ -94,10 +94,12 @@ def examine(prepared: Prepared, progress: Progress) -> Findings:
     }
     batch = training_batch(prepared, encoder, mix, context)
     with progress.stage("check · time", unit="questions") as task:
-        measured = measure(prepared, model, by_id, batch, task)
         longest = min(context, max(*exchanges, config.knowledge.passage_tokens))
+        step = config.trainer.batch_tokens or config.trainer.batch * longest
+        largest_pack = min(config.trainer.pack_tokens, max(step, longest))
+        measured = measure(prepared, model, by_id, batch, largest_pack, task)
         stored = stored_stages(prepared)
-        expected = forecast(prepared, measured, tokens, len(mined), longest, stored)
+        expected = forecast(prepared, measured, tokens, len(mined), stored)
     return Findings(
         name=config.name,
         model=config.model.path,

@@ -29,9 +29,8 @@ from cem_lightning.storage.store import Store
 
 # Forward passes that a step of training is worth: the backward pass takes two for the gradients of
 # activations and of weights (Kaplan et al. 2020, arXiv 2001.08361, section 2.1); frozen weights
-# need none of their own.
-ALL_WEIGHTS, ADAPTER = 3.0, 2.0
-OPTIMIZER_STATES = 2  # of AdamW: both moments of every trained weight
+# need none of their own, and the model that predictions are held near to reads a step once.
+ALL_WEIGHTS, ADAPTER, ANCHOR = 3.0, 2.0, 1.0
 
 
 def recipe_findings(
@@ -68,7 +67,6 @@ def forecast(
     measured: Measured,
     tokens: Mapping[str, Sequence[AskedTokens]],
     steps_read: int,
-    longest: int,
     stored: Sequence[tuple[int, str]],
 ) -> Forecast:
     """Time, memory and space of the run.
@@ -76,7 +74,6 @@ def forecast(
     Args:
         tokens: of every question of each pool.
         steps_read: rounds that the source pool feeds, at most the configured ones.
-        longest: tokens of the longest example.
         stored: rounds and stages that are in the store.
     """
     import torch
@@ -111,6 +108,7 @@ def forecast(
         rate = measured.asking_rate
         costs.append(Cost("noise floor", todo, again, todo * again / rate, measured_already))
     worth = ALL_WEIGHTS if config.trainer.lora is None else ADAPTER
+    worth += ANCHOR if config.objective.kl else 0
     devices = config.trainer.devices if prepared.device == "cuda" else 1
     training_rate = measured.forward_rate / worth * devices
     if steps_read:
@@ -126,10 +124,11 @@ def forecast(
                 steps_read - len(left),
             )
         )
-    states = (1 + OPTIMIZER_STATES) * measured.trained_bytes  # and the gradient
-    step = config.trainer.batch_tokens or config.trainer.batch * longest
-    kept = measured.activation_bytes * min(config.trainer.pack_tokens, max(step, longest))
-    training = measured.resident + measured.model_bytes + states + kept if steps_read else 0
+        if meanwhile := _asked_meanwhile(config, tokens):
+            seconds = len(left) * meanwhile / measured.asking_rate
+            costs.append(
+                Cost("asking meanwhile", len(left), meanwhile, seconds, steps_read - len(left))
+            )
     return Forecast(
         device=prepared.device,
         threads=torch.get_num_threads(),
@@ -138,10 +137,34 @@ def forecast(
         asking_rate=measured.asking_rate,
         training_rate=training_rate,
         costs=tuple(costs),
-        memory=max(measured.peak, training),
-        disk=steps_read * measured.trained_bytes,
+        memory=max(measured.peak, _training_bytes(prepared, measured) if steps_read else 0),
+        disk=steps_read * measured.kept_bytes,
         requests=_requests(prepared, steps_read),
     )
+
+
+def _asked_meanwhile(config: Config, tokens: Mapping[str, Sequence[AskedTokens]]) -> float:
+    """Tokens of the questions that a training asks: the guarded pool, and in the end the gate."""
+    guarded, trainer = config.verdict.guarded, config.trainer
+    pool = tokens[guarded] if guarded else ()
+    asked = float(len(trainer.evaluate_at) * sum(each.asked for each in pool))
+    if trainer.interpolation.gate and tokens["source"]:
+        mean = sum(each.asked for each in tokens["source"]) / len(tokens["source"])
+        asked += (len(trainer.interpolation.parts) + 1) * trainer.interpolation.gate * mean
+    return asked
+
+
+def _training_bytes(prepared: Prepared, measured: Measured) -> int:
+    """Memory of a training, with the copies of the start that guards keep."""
+    if measured.training is None:
+        return 0
+    config = prepared.config
+    copies = 0
+    if config.trainer.lora is None:  # an adapter is taken off instead
+        copies += measured.model_bytes if config.objective.kl else 0
+        asks = config.trainer.interpolation.gate and prepared.device == "cpu"  # it is kept there
+        copies += measured.kept_bytes if asks else 0
+    return round(measured.resident + measured.training.total + copies)
 
 
 def stored_stages(prepared: Prepared) -> list[tuple[int, str]]:

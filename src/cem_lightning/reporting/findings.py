@@ -125,7 +125,7 @@ class Cost:
         stored: how many rounds are in the store already.
     """
 
-    work: Literal["asking", "open book", "noise floor", "training"]
+    work: Literal["asking", "open book", "noise floor", "training", "asking meanwhile"]
     rounds: int
     tokens: float
     seconds: float
