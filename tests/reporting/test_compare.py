@@ -180,6 +180,24 @@ def test_a_sweep_within_an_arm_makes_arms_of_its_values() -> None:
     assert arms == {"cem (trainer.learning_rate=0.0001)", "cem (trainer.learning_rate=0.0002)"}
 
 
+def test_without_cem_or_other_arms_the_first_run_is_compared_with_the_rest() -> None:
+    untrained, kl, freeze = make_record("kl", rounds=0), make_record("kl"), make_record("freeze")
+    comparison = compare([untrained, kl, freeze])
+    assert comparison.main == ("kl",)
+    assert {(each.arm, each.other) for each in comparison.contrasts} == {("kl", "freeze")}
+    assert compare([freeze, kl]).main == ("freeze",)
+
+    slow, fast = (
+        make_record("cem", config={"trainer": {"learning_rate": rate}}) for rate in (1e-5, 1e-4)
+    )
+    comparison = compare([fast, slow])
+    assert comparison.main == ("cem (trainer.learning_rate=0.0001)",)
+    assert [each.other for each in comparison.contrasts][:1] == [
+        "cem (trainer.learning_rate=1e-05)"
+    ]
+    assert compare([fast, slow, kl]).main_name == "cem"
+
+
 def test_round_zero_is_one_row_unless_it_differs() -> None:
     same = [
         from_rights("cem", 1, [NONE_RIGHT, CEM], CLUSTERS),

@@ -18,14 +18,13 @@ from rich.text import Text
 from cem_lightning.errors import UserError
 from cem_lightning.reporting.arms import Clusters, check_asked, check_pools, label_arms
 from cem_lightning.reporting.contrasts import (
-    MAIN_ARM,
     Ceiling,
     Contrast,
     Row,
-    arm_of,
     arm_row,
     ceilings,
     contrasts,
+    main_arms,
     notes,
     untrained_rows,
 )
@@ -65,17 +64,24 @@ class Comparison:
     Attributes:
         seeds: of all runs.
         rows: accuracies by pool, round 0 first.
-        contrasts: the main arm minus every other one.
+        main: the arms that are compared with every other one.
+        contrasts: each of them minus every other one.
         form: gains of form and of knowledge apart, where they can differ.
         notes: what a reader must know before taking a difference at face value.
     """
 
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]
+    main: tuple[str, ...]
     contrasts: tuple[Contrast, ...]
     form: tuple[FormRow, ...]
     ceilings: tuple[Ceiling, ...]
     notes: tuple[str, ...]
+
+    @property
+    def main_name(self) -> str:
+        """The main arm in a heading, without what tells its variants apart."""
+        return self.main[0] if len(self.main) == 1 else self.main[0].partition(" ")[0]
 
     @property
     def pools(self) -> list[str]:
@@ -105,15 +111,12 @@ def compare(runs: Sequence[RunRecord]) -> Comparison:
             for number in range(1, last + 1):
                 reached = {seed: e for seed, e in asked.items() if e.last_round >= number}
                 rows.append(arm_row(arm, reached, number, pool, clusters))
-    made = [
-        contrast
-        for arm, records in arms.items()
-        if arm_of(records) == MAIN_ARM
-        for contrast in contrasts(arm, arms, pools, clusters)
-    ]
+    main = main_arms(arms, runs)
+    made = [contrast for arm in main for contrast in contrasts(arm, arms, main, pools, clusters)]
     return Comparison(
         seeds=tuple(sorted({run.seed for run in runs})),
         rows=tuple(rows),
+        main=tuple(main),
         contrasts=tuple(made),
         form=form_rows(arms, pools, clusters),
         ceilings=tuple(ceilings(arms, pools)),
@@ -155,14 +158,14 @@ def comparison_tables(comparison: Comparison) -> RenderableType:
     parts: list[RenderableType] = [Text(f"\nComparison · seeds {seeds}\n", "bold")]
     for pool in comparison.pools:
         parts += [Text(f"\n{pool}\n", "bold"), _accuracies(comparison, pool)]
-    heading = f"\n{MAIN_ARM} minus every other arm, in points\n"
-    parts.append(Text(heading, "bold"))
     if comparison.contrasts:
+        heading = f"\n{comparison.main_name} minus every other arm, in points\n"
+        parts.append(Text(heading, "bold"))
         parts.append(_differences(comparison))
         if any(each.best_single for each in comparison.contrasts):
             parts.append(Text(BEST_SINGLE, "dim"))
     else:
-        parts.append(Text(f"There is no other trained arm beside {MAIN_ARM} on the same seeds."))
+        parts.append(Text("\nThere are no two trained arms on the same seeds."))
     if comparison.form:
         parts += form_tables(comparison.form)
     parts += [Text(f"\nNote: {note}", "yellow") for note in comparison.notes]
@@ -177,7 +180,7 @@ def _accuracies(comparison: Comparison, pool: str) -> Table:
     for row in comparison.rows:
         if row.pool == pool:
             table.add_row(
-                Text(row.arm, "bold" if row.arm.startswith(MAIN_ARM) else ""),
+                Text(row.arm, "bold" if row.arm in comparison.main else ""),
                 str(row.round),
                 str(row.n),
                 percent_with_interval(row.accuracy, row.ci95),

@@ -20,7 +20,7 @@ from cem_lightning.answering.statistics import (
 from cem_lightning.reporting.arms import UNTRAINED, Arm, Clusters
 from cem_lightning.reporting.run_folder import AnswerRow, RunRecord
 
-MAIN_ARM = "cem"
+_MAIN = "cem"
 SINGLE_ARMS = ("cpt_only", "cit_only")
 _UNMATCHED = 0.02  # difference in training tokens that is pointed out
 
@@ -170,15 +170,33 @@ def _pairs(
     return pairs
 
 
+def main_arms(arms: Mapping[str, Arm], runs: Sequence[RunRecord]) -> list[str]:
+    """Those that every other arm is subtracted from.
+
+    That is CEM, in as many variants as there are; if they are all there is, or there is none, the
+    arm of the first trained run.
+    """
+    trained = {label: each for label, each in arms.items() if arm_of(each) != UNTRAINED}
+    main = [label for label, records in trained.items() if arm_of(records) == _MAIN]
+    if 0 < len(main) < len(trained):
+        return main
+    first = next((run for run in runs if run.last_round), None)
+    return [label for label, each in trained.items() if any(run is first for run in each.values())]
+
+
 def contrasts(
-    arm: str, arms: Mapping[str, Arm], pools: Sequence[str], clusters: Clusters
+    arm: str,
+    arms: Mapping[str, Arm],
+    main: Sequence[str],
+    pools: Sequence[str],
+    clusters: Clusters,
 ) -> list[Contrast]:
-    """The main arm minus every other arm after the last round that both have reached."""
+    """A main arm minus every other arm after the last round that both have reached."""
     ours = arms[arm]
     others: dict[str, tuple[int, tuple[int, ...]]] = {}
     for other, theirs in arms.items():
         seeds = tuple(sorted(seed for seed in ours if seed in theirs))
-        if other != arm and arm_of(theirs) != MAIN_ARM and seeds:
+        if other not in main and seeds:
             number = min(each[seed].last_round for each in (ours, theirs) for seed in seeds)
             if number:
                 others[other] = (number, seeds)

@@ -25,7 +25,6 @@ from cem_lightning.reporting.charts import (
     loss_chart,
 )
 from cem_lightning.reporting.compare import METHOD, Comparison
-from cem_lightning.reporting.contrasts import MAIN_ARM
 from cem_lightning.reporting.form import FORM, form_of
 from cem_lightning.reporting.gains import (
     changes_by_kind,
@@ -110,7 +109,6 @@ def comparison_page(comparison: Comparison) -> str:
         differences={pool: _contrasts(comparison, pool) for pool in comparison.pools},
         method=METHOD,
         form_note=FORM,
-        main=MAIN_ARM,
         POOL_WORDS=_POOL_WORDS,
     )
 
@@ -233,8 +231,8 @@ def _arms(comparison: Comparison, pool: str) -> Markup:
             row.accuracy,
             row.ci95,
             f"{figures.percent_with_interval(row.accuracy, row.ci95)} n={row.n}",
-            f"var(--{pool})" if row.arm.startswith(MAIN_ARM) else "var(--muted)",
-            strong=row.arm.startswith(MAIN_ARM),
+            f"var(--{pool})" if row.arm in comparison.main else "var(--muted)",
+            strong=row.arm in comparison.main,
         )
         for row in rows.values()
     ]
