@@ -8,30 +8,23 @@ from __future__ import annotations
 import logging
 import os
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
-import transformers
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.strategies import ModelParallelStrategy
-from pytorch_lightning.utilities.seed import isolate_rng
-from torch._dynamo.exc import TorchDynamoException
 
 from cem_lightning.corpus.arrow import longest
 from cem_lightning.corpus.config import KINDS, Kind, RecipeConfig
 from cem_lightning.corpus.datamodule import CorpusDataModule
-from cem_lightning.errors import UserError
-from cem_lightning.models.documents import isolates_documents, within_documents
-from cem_lightning.models.head import decoder_layers, refuse_unknown_head
+from cem_lightning.models.documents import isolates_documents
+from cem_lightning.models.head import refuse_unknown_head
 from cem_lightning.progress import SilentTask, Task
 from cem_lightning.training.adapters import save_weights
 from cem_lightning.training.callbacks import Checkpoints, Continued, Curves
@@ -39,6 +32,7 @@ from cem_lightning.training.checkpoints import CheckpointFolder
 from cem_lightning.training.config import ObjectiveConfig, TrainerConfig
 from cem_lightning.training.guards import Anchor, Way, frozen_layers
 from cem_lightning.training.memory import explained_shortage
+from cem_lightning.training.modes import deterministic, in_training, quiet
 from cem_lightning.training.module import MixedObjective
 from cem_lightning.training.ranks import TrainingRanks
 from cem_lightning.training.resuming import (
@@ -127,7 +121,7 @@ def train(
         packed = isolates_documents(network)
     folder.mkdir(parents=True, exist_ok=True)
     part, gate = 1.0, dict[float, int]()
-    with _deterministic(), frozen_layers(network, config.freeze_layers):
+    with deterministic(), frozen_layers(network, config.freeze_layers):
         checkpoints = found = None
         known = {"environment": environment(network, ranks.world)}
         if resume is not None:
@@ -173,35 +167,25 @@ def train(
             callbacks.append(
                 Checkpoints(checkpoints, curves, minutes=minutes, known=known, say=say)
             )
-        network.train()  # from_pretrained leaves dropout off
-        try:
+        with (
+            quiet(),
+            in_training(network, config, packed=packed),
+            explained_shortage(network, config, longest(data.examples)[1], packed=packed),
+        ):
             if found is not None:
                 restore_weights(network, found)
                 module.totals.restore(found.values["totals"])
-            with (
-                isolate_rng(),
-                _quiet(),
-                within_documents(network) if packed else nullcontext(),
-                _forgetting_activations(network)
-                if config.activation_checkpointing
-                else nullcontext(),
-                _compiled(network) if config.compile else nullcontext(),
-                explained_shortage(network, config, longest(data.examples)[1], packed=packed),
-            ):
-                if data.start < steps:
-                    sharded = config.sharded and ranks.world > 1
-                    _fit(_trainer(network, callbacks, folder, config, sharded), module, data)
-                    gather(network)
-        finally:
-            network.eval()
-            network.zero_grad(set_to_none=True)
+            if data.start < steps:
+                sharded = config.sharded and ranks.world > 1
+                _fit(_trainer(network, callbacks, folder, config, sharded), module, data)
+                gather(network)
         module.refuse_wrecked(steps)
         seconds = time.monotonic() - curves.began
         if way is not None and right is not None:
             part, gate = way.choose(config.interpolation.parts, right)
     if ranks.first:
         curves.write(folder / "curves.csv")
-        with _quiet():
+        with quiet():
             save_weights(network, folder / "weights")
     return TrainResult(
         tokens=dict(zip(KINDS, map(int, module.totals.tokens.tolist()), strict=True)),
@@ -259,68 +243,3 @@ def _fit(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningData
         if isinstance(stopped.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
-
-
-@contextmanager
-def _forgetting_activations(network: Any) -> Iterator[None]:
-    """Each layer's are computed again in the backward pass, with the same dropout."""
-    network.activation_checkpointing_enable({"use_reentrant": False})
-    try:
-        yield
-    finally:
-        network.activation_checkpointing_disable()
-
-
-@contextmanager
-def _compiled(network: Any) -> Iterator[None]:
-    """Each layer but for its attention, once for packs of any length.
-
-    Raises:
-        UserError: if what they are compiled with does not work here.
-    """
-    layers: Any = decoder_layers(network)
-    for layer in layers:
-        layer.compile(dynamic=True)
-    try:
-        yield
-    except TorchDynamoException as error:
-        told = shorten(str(error), 200, placeholder=" ...")
-        raise UserError(
-            f"trainer.compile: torch.compile does not work here ({told}). For a CPU it needs a C++ "
-            "compiler (g++, or the one that the variable CXX names), for a GPU Triton. Set "
-            "trainer.compile=false to train without."
-        ) from error
-    finally:
-        for layer in layers:
-            layer._compiled_call_impl = None  # torch has no other way back
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """Put back what is switched for the whole process: scores must not depend on it."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's greetings and advice and transformers' bars: progress is handed in."""
-    log = logging.getLogger("pytorch_lightning")
-    level = log.level
-    log.setLevel(logging.WARNING)
-    bars = transformers.logging.is_progress_bar_enabled()
-    transformers.logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            # Lightning 2.6 and torch 2.13 disagree on the name of an internal type
-            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-            yield
-    finally:
-        log.setLevel(level)
-        if bars:
-            transformers.logging.enable_progress_bar()
