@@ -62,7 +62,7 @@ def main() -> None:
             _job
         )()
     except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {redacted(explain(error))}", file=sys.stderr)
+        print(f"error: {redacted(explain(error, config_folder()))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         if Sweeps.current is not None:
@@ -339,7 +339,7 @@ def _refuse_what_fails_everywhere(planned: Sequence[Sequence[str]], config_name:
         try:
             validate(_plain(hydra.compose(config_name, list(overrides))))
         except HydraException as error:
-            problems.append(explain(error))
+            problems.append(explain(error, config_folder()))
         except UserError as error:
             problems.append(str(error))
     if len(problems) == 2 and problems[0] == problems[1]:

@@ -8,6 +8,11 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
 
 from cem_lightning.config import known_keys
 from cem_lightning.errors import nearest
@@ -18,8 +23,12 @@ _SEVERAL = re.compile(r"Ambiguous value for argument '(.*)'\n")
 _PRESENT = re.compile(r"An item is already at '([^'\n]+)'")
 
 
-def explain(error: Exception) -> str:
-    """One paragraph: what was typed, what is wrong with it, and how to write it."""
+def explain(error: Exception, configs: Path) -> str:
+    """One paragraph: what was typed, what is wrong with it, and how to write it.
+
+    Args:
+        configs: where the options of the groups lie.
+    """
     text = str(error)
     if (typed := getattr(error, "override", None)) is not None:
         return _unreadable(str(typed))
@@ -36,21 +45,30 @@ def explain(error: Exception) -> str:
         listed = f" There are {', '.join(known)}." if known else ""
         return f"{group}={option}: there is no such option{nearest(option, known) or '.'}{listed}"
     if found := _KEY.search(text):
-        return f"{found[1]}: {_unknown(found[1])}"
+        return f"{found[1]}: {_unknown(found[1], configs)}"
     if found := _PRESENT.search(text):
         return f"+{found[1]}: the key is there already; leave out the plus sign"
     return " ".join(f"{text} {error.__cause__ or ''}".split())
 
 
-def _unknown(key: str) -> str:
+def _unknown(key: str, configs: Path) -> str:
     known = known_keys()
-    if key in known:
-        group = key.partition(".")[0]
-        return (
-            f"the chosen {group} has no such key, another option of {group} has; --help lists the "
-            "options"
-        )
-    return f"there is no such key{nearest(key, known)}"
+    if key not in known:
+        return f"there is no such key{nearest(key, known)}"
+    group, *parts = key.split(".")
+    files = sorted((configs / group).glob("*.yaml"))
+    having = [f"{group}={each.stem}" for each in files if _has(OmegaConf.load(each), parts)]
+    others = f"add {' or '.join(having)}" if having else f"another option of {group} has"
+    return f"the chosen {group} has no such key; {others}"
+
+
+def _has(values: Any, parts: Sequence[str]) -> bool:
+    """Whether there is such a key, whatever it is set to."""
+    for part in parts:
+        if not isinstance(values, DictConfig) or part not in [*values]:
+            return False
+        values = values._get_node(part)
+    return True
 
 
 def _unreadable(typed: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+from cem_lightning.errors import UserError
 from cem_lightning.evolution.calibration import Measured
 from cem_lightning.evolution.check import examine
 from cem_lightning.evolution.forecast import forecast
@@ -288,10 +289,10 @@ def test_guards_take_time_and_room(workspace: Workspace) -> None:
     def expected(*more: str) -> Forecast:
         prepared = prepare(compose_config(*workspace.overrides(*more)))
         tokens = {name: [AskedTokens(9, 9, 0, 9, 1)] * 4 for name in ("source", "heldout", "ood")}
-        return forecast(prepared, measured, tokens, steps_read=1, stored=())
+        return forecast(prepared, measured, tokens, rounds=1, steps=5, stored=())
 
     plain, near = expected(), expected("objective.kl=1")
-    asked = expected("trainer.evaluate_at=[1,2]", "trainer.interpolation={gate:3,parts:[0.5]}")
+    asked = expected("trainer.evaluate_at=[1,2,9]", "trainer.interpolation={gate:3,parts:[0.5]}")
     assert (plain.training_rate, near.training_rate) == (4.0, 3.0), "the start reads a step once"
     assert plain.memory == 7 + 1000 + 3 * 1000 + 50 + 10
     assert near.memory == asked.memory == plain.memory + 1000, "a copy of the start"
@@ -299,6 +300,16 @@ def test_guards_take_time_and_room(workspace: Workspace) -> None:
     more = asked.costs[-1]
     assert (more.work, more.tokens) == ("asking meanwhile", 9 * (2 * 4 + 2 * 3))
     assert more.seconds == more.tokens / 10
+
+
+def test_guards_that_find_too_little_are_pointed_out(workspace: Workspace) -> None:
+    printed = looked_at(
+        check(workspace, "trainer.evaluate_at=[1,999]", "trainer.interpolation.gate=11")
+    )
+    assert "nothing is asked at [999]" in printed
+    assert "takes 11 of the 16 source questions, and the 5 left do not feed every round" in printed
+    with pytest.raises(UserError, match=r"freeze_layers: 2, but the model has 2 layers"):
+        findings(workspace, "trainer.freeze_layers=2")
 
 
 def test_frozen_layers_are_not_trained_but_kept(workspace: Workspace) -> None:

@@ -134,11 +134,14 @@ def test_two_processes_go_on_where_they_were_stopped(
     more = {"lora": lora, "batch": 2, "sharded": sharded}
     whole, _ = train_again(trained, tmp_path / "whole", devices=2, **more)
     store = tmp_path / "stopped"
+    interrupted = Interrupted()
     with pytest.raises(KeyboardInterrupt):
-        train_again(trained, store, devices=2, progress=Interrupted(), **more)
+        train_again(trained, store, devices=2, progress=interrupted, **more)
     (ledger,) = store.glob("train/.*.kept/*.json")
     step = json.loads(ledger.read_text())["step"]
     assert 2 <= step < whole.record["steps"]
+    where = f"after step {step} of {whole.record['steps']}; the same command continues there"
+    assert interrupted.said[-1] == f"round 1 · train: stopped {where}"
     result, progress = train_again(trained, store, devices=2, **more)
     assert any(f"continues after step {step}" in each for each in progress.said)
     ours, theirs = (

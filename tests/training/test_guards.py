@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,34 @@ def test_the_model_is_asked_after_the_steps_wanted(tmp_path: Path, corpus: Path)
     assert modes == [False, False]
     for one, other in zip(plain.parameters(), asked.parameters(), strict=True):
         assert torch.equal(one, other), "asking changes nothing"
+
+
+def test_what_is_asked_takes_no_part_in_the_speed(tmp_path: Path, corpus: Path) -> None:
+    def evaluate() -> dict[str, float]:
+        time.sleep(1)
+        return {}
+
+    _, result = run(tmp_path / "run", corpus, evaluate_at=(2,), more={"evaluate": evaluate})
+    before, asked, *_ = rows(result)
+    read = float(asked["tokens"]) - float(before["tokens"])
+    assert float(asked["seconds"]) - float(before["seconds"]) > 1
+    assert read / float(asked["tokens_per_second"]) < 0.9
+
+
+def test_what_guards_do_is_said(tmp_path: Path, corpus: Path) -> None:
+    said: list[str] = []
+    scores = iter((2, 3, 3))
+    more = {
+        "evaluate": dict,
+        "right": lambda: next(scores),
+        "say": said.append,
+    }
+    interpolation = {"gate": 5, "parts": (0.25, 0.5)}
+    _, result = run(
+        tmp_path / "run", corpus, evaluate_at=(1, 99), interpolation=interpolation, more=more
+    )
+    assert result.part == 0.5
+    assert said[1:] == [
+        f"trainer.evaluate_at: there are {result.steps} steps, so nothing is asked at [99]",
+        "goes 50% of the way (right answers of the gate: 25% 2, 50% 3, 100% 3)",
+    ]

@@ -99,7 +99,7 @@ def examine(prepared: Prepared, progress: Progress) -> Findings:
         largest_pack = min(config.trainer.pack_tokens, max(step, longest))
         measured = measure(prepared, model, by_id, batch, largest_pack, task)
         stored = stored_stages(prepared)
-        expected = forecast(prepared, measured, tokens, len(mined), stored)
+        expected = forecast(prepared, measured, tokens, len(mined), recipe.steps, stored)
     return Findings(
         name=config.name,
         model=config.model.path,
@@ -115,6 +115,7 @@ def examine(prepared: Prepared, progress: Progress) -> Findings:
         problems=(
             *_pool_problems(prepared, found, tokens, context),
             *_corpus_problems(prepared, corpus, context),
+            *_guard_problems(prepared, mined, recipe.steps),
             *_machine_problems(prepared, expected, longest if config.rounds else 0),
         ),
     )
@@ -242,6 +243,26 @@ def _corpus_problems(
             f"questions of heldout or ood, first {corpus.leaks[0]}",
             "remove them: passages with such questions are left out, and if they are more than "
             f"knowledge.leak_threshold={knowledge.leak_threshold:g} of all, the run refuses",
+        )
+
+
+def _guard_problems(prepared: Prepared, mined: Sequence[int], steps: int) -> Iterator[Problem]:
+    config = prepared.config
+    late = [each for each in config.trainer.evaluate_at if each > steps]
+    if late and mined:
+        yield Problem(
+            "trainer.evaluate_at",
+            f"a round has about {steps} steps, so nothing is asked at {late}",
+            "lower them",
+        )
+    gate, slice_ = config.trainer.interpolation.gate, config.data.slice
+    if gate and config.data.mine == "fresh" and mined and min(mined) < slice_:
+        left = len(prepared.pools.source)
+        yield Problem(
+            "trainer.interpolation.gate",
+            f"takes {gate} of the {left + gate} source questions, and the {left} left do not feed "
+            f"every round with data.slice={slice_}",
+            "lower one of the three, or give more questions",
         )
 
 

@@ -66,14 +66,16 @@ def forecast(
     prepared: Prepared,
     measured: Measured,
     tokens: Mapping[str, Sequence[AskedTokens]],
-    steps_read: int,
+    rounds: int,
+    steps: int,
     stored: Sequence[tuple[int, str]],
 ) -> Forecast:
     """Time, memory and space of the run.
 
     Args:
         tokens: of every question of each pool.
-        steps_read: rounds that the source pool feeds, at most the configured ones.
+        rounds: that the source pool feeds, at most the configured ones.
+        steps: of a round.
         stored: rounds and stages that are in the store.
     """
     import torch
@@ -81,14 +83,14 @@ def forecast(
     config = prepared.config
     done = set(stored)
     asked = sum(each.asked + each.blind for pool in tokens.values() for each in pool)
-    asking = [number for number in range(steps_read + 1) if (number, "answer") not in done]
+    asking = [number for number in range(rounds + 1) if (number, "answer") not in done]
     costs = [
         Cost(
             "asking",
             len(asking),
             asked,
             len(asking) * asked / measured.asking_rate,
-            steps_read + 1 - len(asking),
+            rounds + 1 - len(asking),
         )
     ]
     shown = config.answering.open_book_passages
@@ -111,9 +113,9 @@ def forecast(
     worth += ANCHOR if config.objective.kl else 0
     devices = config.trainer.devices if prepared.device == "cuda" else 1
     training_rate = measured.forward_rate / worth * devices
-    if steps_read:
+    if rounds:
         anew = config.trainer.start == "base"
-        left = [each for each in range(1, steps_read + 1) if (each, "train") not in done]
+        left = [each for each in range(1, rounds + 1) if (each, "train") not in done]
         total = sum(config.recipe.tokens * (number if anew else 1) for number in left)
         costs.append(
             Cost(
@@ -121,13 +123,13 @@ def forecast(
                 len(left),
                 total / len(left) if left else config.recipe.tokens,
                 total / training_rate,
-                steps_read - len(left),
+                rounds - len(left),
             )
         )
-        if meanwhile := _asked_meanwhile(config, tokens):
+        if meanwhile := _asked_meanwhile(config, tokens, steps):
             seconds = len(left) * meanwhile / measured.asking_rate
             costs.append(
-                Cost("asking meanwhile", len(left), meanwhile, seconds, steps_read - len(left))
+                Cost("asking meanwhile", len(left), meanwhile, seconds, rounds - len(left))
             )
     return Forecast(
         device=prepared.device,
@@ -137,17 +139,20 @@ def forecast(
         asking_rate=measured.asking_rate,
         training_rate=training_rate,
         costs=tuple(costs),
-        memory=max(measured.peak, _training_bytes(prepared, measured) if steps_read else 0),
-        disk=steps_read * measured.kept_bytes,
-        requests=_requests(prepared, steps_read),
+        memory=max(measured.peak, _training_bytes(prepared, measured) if rounds else 0),
+        disk=rounds * measured.kept_bytes,
+        requests=_requests(prepared, rounds),
     )
 
 
-def _asked_meanwhile(config: Config, tokens: Mapping[str, Sequence[AskedTokens]]) -> float:
+def _asked_meanwhile(
+    config: Config, tokens: Mapping[str, Sequence[AskedTokens]], steps: int
+) -> float:
     """Tokens of the questions that a training asks: the guarded pool, and in the end the gate."""
     guarded, trainer = config.verdict.guarded, config.trainer
     pool = tokens[guarded] if guarded else ()
-    asked = float(len(trainer.evaluate_at) * sum(each.asked for each in pool))
+    times = sum(each <= steps for each in trainer.evaluate_at)
+    asked = float(times * sum(each.asked for each in pool))
     if trainer.interpolation.gate and tokens["source"]:
         mean = sum(each.asked for each in tokens["source"]) / len(tokens["source"])
         asked += (len(trainer.interpolation.parts) + 1) * trainer.interpolation.gate * mean

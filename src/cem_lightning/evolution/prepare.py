@@ -38,7 +38,20 @@ class Prepared:
     device: str
 
     def model(self, runner: Runner) -> Part:
-        """The model's folder; a GGUF is converted, and a random model made, once and kept."""
+        """The model's folder; a GGUF is converted, and a random model made, once and kept.
+
+        Raises:
+            UserError: if it cannot be trained as configured.
+        """
+        from cem_lightning.models.loading import count_layers
+        from cem_lightning.training.guards import refuse_all_frozen
+
+        part = self._folder(runner)
+        if frozen := self.config.trainer.freeze_layers:
+            refuse_all_frozen(frozen, count_layers(part.path))
+        return part
+
+    def _folder(self, runner: Runner) -> Part:
         from cem_lightning.models.loading import load_encoder
         from cem_lightning.models.random_models import random_architecture
 

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -61,7 +62,7 @@ def run_in_processes(
     on_gpus = job["config"]["model"]["device"] == "cuda"
     if on_gpus:
         torch.cuda.empty_cache()  # of earlier stages: the processes need the room
-    worker = ["-m", "cem_lightning.worker", str(folder)]
+    worker = ["-m", "cem_lightning.worker", str(folder), title]
     if launcher == "slurm":
         refuse_no_slurm()
         command = [*_srun(devices), sys.executable, *worker]
@@ -88,7 +89,12 @@ def run_in_processes(
         ExitStack() as shown,
     ):  # fmt: skip
         assert started.stdout is not None
-        record = _follow(started.stdout, title, progress, shown)
+        try:
+            record = _follow(started.stdout, title, progress, shown)
+        except (KeyboardInterrupt, SystemExit):
+            if patience:
+                _hear_out(started, title, progress, shown, patience)
+            raise
         if started.wait() == 0 and record is not None:
             return record
         said.seek(0)
@@ -98,6 +104,25 @@ def run_in_processes(
             "answering.batch_tokens where it answers, or trainer.devices.\n"
             + said.read().decode(errors="replace")[-_LONGEST:]
         )
+
+
+def _hear_out(
+    started: subprocess.Popen[bytes],
+    title: str,
+    progress: Progress,
+    shown: ExitStack,
+    patience: float,
+) -> None:
+    """End processes in order, and pass on where they have stopped."""
+    assert started.stdout is not None
+    progress.say(f"{title}: saving at the end of this step; Ctrl-C again ends without")
+    started.terminate()
+    late = threading.Timer(patience, started.kill)
+    late.start()
+    try:
+        _follow(started.stdout, title, progress, shown)
+    finally:
+        late.cancel()
 
 
 def refuse_no_slurm() -> None:
@@ -160,11 +185,14 @@ def _refuse_too_few_gpus(devices: int) -> None:
         )
 
 
-def run_as_rank(run: Callable[[Path, str, Progress], dict[str, Any]], folder: Path) -> None:
+def run_as_rank(
+    run: Callable[[Path, str, Progress], dict[str, Any]], folder: Path, title: str
+) -> None:
     """Run the stage as one of the processes that `run_in_processes` has started.
 
     Args:
         run: runs a stage here.
+        title: of the stage, to whoever reads what it says.
     """
     end_with_parent()
     if os.environ.get(_LAUNCHER) == "slurm":
@@ -176,7 +204,7 @@ def run_as_rank(run: Callable[[Path, str, Progress], dict[str, Any]], folder: Pa
         with joined_group(folder):
             # of a training the first process tells the whole, of asking each its own share
             heard = first or _job(folder)["stage"] != _TRAINING
-            record = run(folder, folder.name, channel if heard else SilentProgress())
+            record = run(folder, title, channel if heard else SilentProgress())
         if first:
             channel.send({"record": record})
     except Exception as error:

@@ -5,10 +5,9 @@ Reads the results of the stages; computes nothing that a stage could have kept.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
 from cem_lightning.answering import ledger
@@ -30,7 +29,13 @@ from cem_lightning.evolution.stored import POOLS, read_answers, read_mistakes, r
 from cem_lightning.mistakes.records import LABELS
 from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.records import Question
-from cem_lightning.reporting.run_folder import AnswerRow, MistakeStory, RunRecord, StoryPassage
+from cem_lightning.reporting.run_folder import (
+    AnswerRow,
+    MistakeStory,
+    RunRecord,
+    StoryPassage,
+    curves_from_csv,
+)
 from cem_lightning.storage.digests import digest_value
 
 UNTRAINED = "untrained"
@@ -137,8 +142,10 @@ def _round_metrics(
 def _training(curve: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     """Speed, memory and use of the device over the steps of a round."""
     known = [row for row in curve if "mfu" in row]
+    read = [after - before for before, after in pairwise([0, *(row["tokens"] for row in curve)])]
+    took = [count / row["tokens_per_second"] for count, row in zip(read, curve, strict=True)]
     return {
-        "tokens_per_second": curve[-1]["tokens"] / curve[-1]["seconds"],
+        "tokens_per_second": sum(read) / sum(took),
         "memory_bytes": max(row["memory_bytes"] for row in curve),
         "mfu": sum(row["mfu"] for row in known) / len(known) if known else None,
     }
@@ -279,9 +286,6 @@ def _curves(current: Round) -> Iterator[dict[str, Any]]:
     """The curve of a round's training, one row a step."""
     if "train" not in current.results:
         return
-    path: Path = current.results["train"].folder / "curves.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            yield {"round": current.number} | {
-                key: float(value) for key, value in row.items() if value
-            }
+    text = (current.results["train"].folder / "curves.csv").read_text(encoding="utf-8")
+    for row in curves_from_csv(text):
+        yield {"round": current.number, **row}

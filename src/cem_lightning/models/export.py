@@ -6,7 +6,6 @@ What is said about the model, and where its folder goes, is the business of the 
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,10 +133,7 @@ def _merge(
     """The merged model, and the logits of the base and of base plus adapter."""
     from peft import PeftModel
 
-    with warnings.catch_warnings():
-        # peft still asks for it by its old name
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.* is deprecated")
-        adapted = PeftModel.from_pretrained(model.network, weights).eval()
+    adapted = PeftModel.from_pretrained(model.network, weights).eval()
     with adapted.disable_adapter():
         before = _logits(adapted, model.encoder, prompts)
     after = _logits(adapted, model.encoder, prompts)

@@ -85,6 +85,12 @@ def load_encoder(folder: Path, config: ModelConfig) -> tuple[Encoder, int]:
     return Encoder(tokenizer, config.style), context
 
 
+def count_layers(folder: Path) -> int:
+    """Decoder layers of the model in a folder that `load_encoder` takes."""
+    settings = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    return int(settings.get_text_config().num_hidden_layers)
+
+
 def _adapter_alone(folder: Path, config: ModelConfig) -> str:
     """What to say of an adapter without its model."""
     try:

@@ -6,6 +6,7 @@ Loads no weights except to convert them.
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,7 +141,10 @@ def quiet_loading() -> Iterator[None]:
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            # peft still asks for it by its old name
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.* is deprecated")
+            yield
     finally:
         if shown:
             logging.enable_progress_bar()

@@ -28,7 +28,7 @@ from cem_lightning.reporting.figures import amount, duration
 
 _Measured = Callable[[Mapping[str, float]], None]
 _PLAIN_STEP = 0.1  # share of a stage between two plain lines
-_PLAIN_SECONDS = 5.0  # a short stage needs no lines in between
+_PLAIN_SECONDS = 5.0  # at least, from one line to the next
 
 
 @contextmanager
@@ -194,7 +194,7 @@ class _LineTask:
         self.measure = measured
         self._write, self._clock, self._title, self._unit = write, clock, title, unit
         self._total = total
-        self._start = clock()
+        self._start = self._wrote = clock()
         self._first: tuple[float, float] | None = None  # when something was done first, and what
         self._shown = 0
         self.done = 0.0
@@ -212,9 +212,9 @@ class _LineTask:
         elapsed = now - self._start
         # the small allowance keeps ten steps of a tenth from being taken for nine
         tenths = int(share / _PLAIN_STEP + 1e-9)
-        if share >= 1 or tenths <= self._shown or elapsed < _PLAIN_SECONDS:
+        if share >= 1 or tenths <= self._shown or now - self._wrote < _PLAIN_SECONDS:
             return
-        self._shown = tenths
+        self._shown, self._wrote = tenths, now
         text = f"{self._title}: {share:.0%} after {duration(elapsed)}"
         # What came first may be from a run that is continued, and getting ready took its time.
         since, before = self._first

@@ -217,7 +217,7 @@ class RunRecord:
                 metrics=metrics,
                 answers=_answers_from_parquet((folder / "answers.parquet").read_bytes()),
                 stories=tuple(_story(json.loads(line)) for line in lines if line),
-                curves=_curves_from_csv((folder / "curves.csv").read_text(encoding="utf-8")),
+                curves=curves_from_csv((folder / "curves.csv").read_text(encoding="utf-8")),
                 quarantine=tuple(read_jsonl(held)) if held.is_file() else (),
             )
         except (OSError, LookupError, ValueError, TypeError, AttributeError) as error:
@@ -278,7 +278,8 @@ def _curves_to_csv(curves: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _curves_from_csv(text: str) -> list[dict[str, Any]]:
+def curves_from_csv(text: str) -> list[dict[str, Any]]:
+    """The rows of a table of curves, without its empty values."""
     return [
         {name: _number(value) for name, value in row.items() if value != ""}
         for row in csv.DictReader(io.StringIO(text))

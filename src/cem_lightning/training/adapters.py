@@ -6,7 +6,6 @@ An adapter folder never holds a weight of the frozen base.
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from cem_lightning.errors import UserError
+from cem_lightning.models.source import quiet_loading
 from cem_lightning.training.config import LoraSettings
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -42,9 +42,7 @@ def add_adapter(
         target_modules=lora.target_modules,
         use_dora=lora.dora,
     )
-    with isolate_rng(), warnings.catch_warnings():
-        # peft still asks for it by its old name
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.* is deprecated")
+    with isolate_rng(), quiet_loading():
         torch.manual_seed(seed)
         if previous is not None:
             _refuse_another_shape(previous, lora)

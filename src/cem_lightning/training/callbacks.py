@@ -74,7 +74,7 @@ class Curves(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        assert isinstance(outputs, dict)
+        assert isinstance(outputs, dict) and isinstance(pl_module, MixedObjective)
         row: dict[str, float] = {
             key: float(value) for key, value in outputs.items() if not key.startswith("tokens/")
         }
@@ -82,8 +82,9 @@ class Curves(pl.Callback):
         now = time.monotonic()
         self.tokens += read
         row |= {"tokens": self.tokens, "seconds": now - self.began}
-        row |= self.gauge.read(batch, now - self._last)
-        self._recent.append((read, now - self._last))
+        took = now - self._last - pl_module.asking  # which is not training
+        row |= self.gauge.read(batch, took)
+        self._recent.append((read, took))
         self._last = now
         self.rows.append(json.dumps({"step": len(self.rows) + 1, **row}))
         self.task.measure(row)
@@ -108,9 +109,11 @@ def _note(row: Mapping[str, float], speed: float) -> str:
     """
     kinds = {name.removeprefix("loss/"): row[name] for name in row if name.startswith("loss/")}
     loss = f"loss {row['loss']:.2f}"
-    if len(kinds) > 1:
-        loss += f" ({', '.join(f'{kind} {value:.2f}' for kind, value in kinds.items())})"
-    parts = [loss, f"{speed:,.0f} tokens/s"]
+    loss += f" ({', '.join(f'{kind} {value:.2f}' for kind, value in kinds.items())})"
+    parts = [loss]
+    if "kl" in row:
+        parts.append(f"KL {row['kl']:.3f}")
+    parts.append(f"{speed:,.0f} tokens/s")
     parts.append(f"{row['memory_bytes'] / 2**30:.1f} GiB")
     if "mfu" in row:
         parts.append(f"MFU {row['mfu']:.0%}")

@@ -145,6 +145,8 @@ def train(
         steps = data.plan.steps
         if ranks.first and found is None:
             say(data.arithmetic())
+            if late := [each for each in config.evaluate_at if each > steps]:
+                say(f"trainer.evaluate_at: there are {steps} steps, so nothing is asked at {late}")
         way = Way(network) if right is not None else None
         module = MixedObjective(
             network,
@@ -183,6 +185,9 @@ def train(
         seconds = time.monotonic() - curves.began
         if way is not None and right is not None:
             part, gate = way.choose(config.interpolation.parts, right)
+            if ranks.first:
+                scores = ", ".join(f"{each:.0%} {count}" for each, count in gate.items())
+                say(f"goes {part:.0%} of the way (right answers of the gate: {scores})")
     if ranks.first:
         curves.write(folder / "curves.csv")
         with quiet():

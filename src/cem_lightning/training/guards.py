@@ -79,13 +79,22 @@ def frozen_layers(network: Any, count: int) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
+def refuse_all_frozen(count: int, layers: int) -> None:
+    """Of the layers of a model at least one must be trained.
+
+    Raises:
+        UserError: if as many as are to be frozen leave none.
+    """
+    if count >= layers:
+        raise UserError(
+            f"trainer.freeze_layers: {count}, but the model has {layers} layers, and at least one "
+            "must be trained; set it lower."
+        )
+
+
 def _lowest(network: Any, count: int) -> list[torch.nn.Parameter]:
     layers = decoder_layers(network)
-    if count >= len(layers):
-        raise UserError(
-            f"trainer.freeze_layers: {count}, but the model has {len(layers)} layers, and at least "
-            "one must be trained; set it lower."
-        )
+    refuse_all_frozen(count, len(layers))
     parts = [body(network).get_input_embeddings(), *layers[:count]]
     return [weight for part in parts for weight in part.parameters()]
 

@@ -105,7 +105,9 @@ def quiet() -> Iterator[None]:
     transformers.logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
+            # how many workers there are is the user's to say
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*worker processes in total.*")
             # Lightning 2.6 and torch 2.13 disagree on the name of an internal type
             warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
             yield

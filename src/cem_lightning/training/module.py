@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -81,6 +82,7 @@ class MixedObjective(pl.LightningModule):
         self.anchor = anchor
         self.evaluate = evaluate
         self.kl = objective.kl
+        self.asking = 0.0  # seconds of the last step in which the model was asked
         self.totals = TokensByKind()
         self.ranks = TrainingRanks.here()
         weights = torch.tensor([objective.weight(kind) for kind in KINDS], dtype=torch.double)
@@ -148,6 +150,7 @@ class MixedObjective(pl.LightningModule):
         told = {"loss": loss, "learning_rate": rate, **_columns(seen)}
         if self.anchor is not None:
             told["kl"] = divergence
+        began = time.monotonic()
         if self.evaluate is not None and number + 1 in self.config.evaluate_at:
             with (  # as the trained model will be asked
                 over_whole_rows(self.network),
@@ -157,6 +160,7 @@ class MixedObjective(pl.LightningModule):
                 self.network.eval()
                 told |= self.evaluate()
                 self.network.train()
+        self.asking = time.monotonic() - began
         return told
 
     def _turns(self, step: Sequence[Pack]) -> Iterator[tuple[Pack, bool]]:
