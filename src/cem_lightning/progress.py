@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+SAVING = "saving at the end of this step; Ctrl-C again ends without"  # to whoever pressed it
+
 
 class Task(Protocol):
     """A stage under way."""

@@ -23,7 +23,7 @@ from typing import Any
 
 from cem_lightning.children import child, end_with_parent
 from cem_lightning.errors import UserError
-from cem_lightning.progress import Progress, SilentProgress, SilentTask, Task
+from cem_lightning.progress import SAVING, Progress, SilentProgress, SilentTask, Task
 from cem_lightning.training.config import Launcher
 
 _LAUNCHER = "CEM_LAUNCHER"  # tells a process of SLURM's what it is one of
@@ -91,8 +91,10 @@ def run_in_processes(
         assert started.stdout is not None
         try:
             record = _follow(started.stdout, title, progress, shown)
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit) as stopped:
             if patience:
+                if isinstance(stopped, KeyboardInterrupt):
+                    progress.say(f"{title}: {SAVING}")
                 _hear_out(started, title, progress, shown, patience)
             raise
         if started.wait() == 0 and record is not None:
@@ -115,7 +117,6 @@ def _hear_out(
 ) -> None:
     """End processes in order, and pass on where they have stopped."""
     assert started.stdout is not None
-    progress.say(f"{title}: saving at the end of this step; Ctrl-C again ends without")
     started.terminate()
     late = threading.Timer(patience, started.kill)
     late.start()

@@ -22,7 +22,7 @@ import torch
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch.optim.lr_scheduler import LambdaLR
 
-from cem_lightning.progress import Task
+from cem_lightning.progress import SAVING, Task
 from cem_lightning.storage.atomic import write_text
 from cem_lightning.training.checkpoints import Checkpoint, CheckpointFolder
 from cem_lightning.training.module import MixedObjective
@@ -175,7 +175,7 @@ class Checkpoints(pl.Callback):
             self._told = number
             signal.signal(number, before)
             if number == signal.SIGINT:  # somebody is waiting
-                self._say("saving at the end of this step; Ctrl-C again ends without")
+                self._say(SAVING)
 
         signal.signal(number, hear)
 
