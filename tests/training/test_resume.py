@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -277,12 +278,12 @@ def test_checkpoints_come_by_the_clock_and_not_at_all_with_zero(
             case.run(Watch(3, stop), checkpoint_minutes=minutes)
         assert not list(case.kept.glob("step-*"))
         assert case.kept.exists() == (minutes > 0), "what is never continued keeps no plan"
-    now = iter(range(0, 10**6, 30))
-    monkeypatch.setattr("cem_lightning.training.callbacks.time.monotonic", lambda: next(now))
+    watch = Watch()
+    monkeypatch.setattr(time, "monotonic", lambda: 60.0 * watch.steps)
     steps: list[int] = []
     monkeypatch.setattr(CheckpointFolder, "save", lambda _, step, *rest: steps.append(step))
-    case.run(checkpoint_minutes=3)
-    assert steps and len(steps) < 5
+    case.run(watch, checkpoint_minutes=3)
+    assert steps == [3, 6, 9]
 
 
 def truncated(path: Path) -> None:
