@@ -146,9 +146,12 @@ def test_a_kept_plan_is_read_and_one_that_is_damaged_made_anew(
     assert not asked
     assert again.order.tolist() == first.order.tolist() == plan_of(folder).order.tolist()
     assert again.bounds.tolist() == first.bounds.tolist()
-    for file in kept.iterdir():
-        file.write_bytes(file.read_bytes()[:-8])
-        assert plan_of(folder, kept=kept).order.tolist() == first.order.tolist()
+    files = sorted(kept.iterdir())
+    others = [file.read_bytes() for file in files[::-1]]
+    for file, other in zip(files, others, strict=True):
+        for damaged in (file.read_bytes()[:-8], b"", b"\x93NUMPY", other):
+            file.write_bytes(damaged)
+            assert plan_of(folder, kept=kept).order.tolist() == first.order.tolist()
     plan_of(folder, kept=kept, batch_tokens=9)
     plan_of(folder, kept=kept, batch=5)
     assert len(list(kept.iterdir())) == 6, "another size of step is another plan"

@@ -77,7 +77,7 @@ def make_plan(
     files = [kept / f"{name}-{digest_value(of)[:16]}.npy" for name in ("order", "bounds")]
     try:
         return _read(files)
-    except (OSError, ValueError):  # not there, or not as it was written
+    except (OSError, ValueError, EOFError, IndexError):  # not there, or not as it was written
         plan = _made(examples, recipe, seed, batch, batch_tokens)
         _write(files[0], plan.order)
         _write(files[1], plan.bounds)
@@ -92,6 +92,8 @@ def _write(file: Path, values: NDArray[Any]) -> None:
 
 def _read(files: Sequence[Path]) -> Plan:
     order, bounds = (numpy.load(file, mmap_mode="r", allow_pickle=False) for file in files)
+    if bounds[0, -1] != len(order):
+        raise ValueError("they are not of one plan")
     return Plan(order, bounds)
 
 
