@@ -80,6 +80,20 @@ def test_values_that_would_do_something_else_are_refused(override: str, said: st
     compose_config(f"seed={2**32 - 1}", "name=-_.1")
 
 
+def test_modules_to_adapt_are_a_list_or_all() -> None:
+    key = "trainer.lora.target_modules"
+    with pytest.raises(UserError, match=rf"^{key}: wants all-linear, or a list .*\[q_proj,v_proj"):
+        compose_config("trainer=lora", f"{key}=q_proj")
+    assert compose_config("trainer=lora", f"{key}=[q_proj]").trainer.lora is not None
+
+
+def test_an_objective_in_which_nothing_counts_is_refused() -> None:
+    none = "{passage:0,normative:0,extractive:0,review:0,general:0}"
+    with pytest.raises(UserError, match=r"^objective\.weights: all are 0"):
+        compose_config(f"objective.weights={none}")
+    compose_config("objective.weights.passage=0")
+
+
 def test_orders_of_choices_need_choices_that_are_listed() -> None:
     with pytest.raises(UserError, match=r"^answering: permutations=cyclic .* method=cloze lists"):
         compose_config("answering.permutations=cyclic")

@@ -13,14 +13,16 @@ from pydantic import (
     Field,
     NonNegativeInt,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
-from cem_lightning.corpus.config import Kind
+from cem_lightning.corpus.config import KINDS, Kind
 
 # Of the trainer: no result depends on them.
 FREE_KEYS = ("devices", "launcher", "sharded", "checkpoint_minutes", "workers")
 Launcher = Literal["torchrun", "slurm"]
+_ALL_LINEAR = "all-linear"
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 
@@ -44,6 +46,13 @@ class ObjectiveConfig(BaseModel):
         "those of the model that training starts from, in nats a supervised token. 0 is none. "
         "Without an adapter it holds a second copy of the model.",
     )
+
+    @field_validator("weights")
+    @classmethod
+    def _something_counts(cls, value: dict[Kind, float]) -> dict[Kind, float]:
+        if all(value.get(kind, 1.0) == 0 for kind in KINDS):
+            raise ValueError("all are 0, so nothing would be learned")
+        return value
 
     def weight(self, kind: Kind) -> float:
         """The factor of a kind, 1.0 if it is left out."""
@@ -74,6 +83,17 @@ class LoraSettings(BaseModel):
         "(base starts one afresh). continue: it is trained on; merge: it becomes part of the "
         "weights, and a new one is trained on top.",
     )
+
+    @field_validator("target_modules", mode="before")
+    @classmethod
+    def _one_message(cls, value: object) -> object:
+        """Instead of one for each of the two types."""
+        if value != _ALL_LINEAR and not isinstance(value, list | tuple):
+            raise ValueError(
+                f"wants {_ALL_LINEAR}, or a list of modules, for instance "
+                "'trainer.lora.target_modules=[q_proj,v_proj]'"
+            )
+        return value
 
 
 class InterpolationSettings(BaseModel):
