@@ -97,8 +97,8 @@ class Runner:
             self._restore(inputs)
             paths = {name: str(part.path) for name, part in inputs.items()}
             job = {"stage": stage, "inputs": paths, "config": dict(config)}
-            kept = kept_for(self._store.root / stage / key)
-            write_json(folder / _JOB, job | {"access": dict(access or {}), "kept": str(kept)})
+            kept = kept_for(self._store.root / stage / key).name  # beside the folder of the work
+            write_json(folder / _JOB, job | {"access": dict(access or {}), "kept": kept})
             if stage not in _SHARED or "model" not in config:  # then no model is asked
                 return run_stage(folder, title, self._progress)
             if self._devices == 1:
@@ -186,7 +186,7 @@ def run_stage(folder: Path, title: str, progress: Progress) -> dict[str, Any]:
     job = json.loads((folder / _JOB).read_text(encoding="utf-8"))
     inputs = {name: Path(path) for name, path in job["inputs"].items()}
     start = time.perf_counter()
-    kept = Path(job["kept"]) if "kept" in job else None
+    kept = folder.parent / job["kept"] if "kept" in job else None
     made = Job(folder, inputs, job["config"], title, progress, job.get("access", {}), kept)
     record = STAGES[job["stage"]].run(made)
     earlier = record.pop("earlier_seconds", 0.0)  # of a stage that was continued
