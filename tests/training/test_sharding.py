@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 
+from cem_lightning.evolution.processes import end_at_once
 from cem_lightning.training.sharding import (
     clip_gradients, gather, own_part, shard, shared_like, whole,
 )
@@ -49,6 +50,7 @@ gather(shared)
 for name, weight in shared.named_parameters():
     assert type(weight) is torch.nn.Parameter and torch.equal(weight, before[name]), name
 dist.destroy_process_group()
+end_at_once()
 """
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from cem_lightning.children import child, end_with_parent
 from cem_lightning.errors import UserError
@@ -213,6 +213,17 @@ def run_as_rank(
         text = str(error) if mended else traceback.format_exc()
         channel.send({"error": text[-_LONGEST:], "user": mended})
         sys.exit(1)
+    end_at_once()
+
+
+def end_at_once() -> NoReturn:
+    """End this process, all done, without taking Python down first.
+
+    A thread of gloo that meets the interpreter on its way down is unwound through C++ that may not
+    throw: now and then the process would die by SIGABRT (pytorch/pytorch#179291), its work done.
+    """
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @contextmanager
