@@ -20,7 +20,7 @@ from cem_lightning.corpus.config import Kind, RecipeConfig
 from cem_lightning.corpus.examples import Example
 from cem_lightning.corpus.schedule import schedule
 from cem_lightning.knowledge.acquire import acquire
-from cem_lightning.knowledge.config import knowledge_config
+from cem_lightning.knowledge.config import LocalKnowledge
 from cem_lightning.knowledge.corpora import read_corpus
 from cem_lightning.mistakes.points import knowledge_points
 from cem_lightning.mistakes.records import Mistake
@@ -157,7 +157,7 @@ def quickstart_set(encoder: Encoder, context: int, steps: int, seed: int) -> Tra
     mistakes = [
         Mistake(each, "wrong", None, 0.0, knowledge_points(each, 4)) for each in mined[:MISSED]
     ]
-    knowledge = knowledge_config(settings["knowledge"])
+    knowledge = LocalKnowledge(**settings["knowledge"])
     count = _counter(encoder)
     found = acquire(mistakes, read_corpus(knowledge), pools, knowledge, seed, count)
     wanted = RecipeConfig.model_validate(settings["recipe"])

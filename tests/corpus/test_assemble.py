@@ -134,7 +134,7 @@ DRAWN = [passage(f"c{number}", f"Rivers carry sand to sea {number}.") for number
 def routed(first: Route, second: Route) -> Routed:
     """What is left of the mistakes, with p1 serving both and p2 the second."""
     triaged = [
-        Triaged(mistake.question.id, "wrong", "unhelped", route, (), {})
+        Triaged(mistake.question.id, "wrong", "unhelped", route, ("p1", "p2"), {})
         for mistake, route in zip(MISTAKES, (first, second), strict=True)
     ]
     return by_route(MISTAKES, PASSAGES, DRAWN, triaged, lambda text: len(text.split()))

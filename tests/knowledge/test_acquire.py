@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,16 +19,15 @@ from cem_lightning.mistakes.points import knowledge_points
 from cem_lightning.mistakes.records import Mistake
 from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.records import Question
+from tests.knowledge.settings import FILTERS
 
 GASES = ("helium", "neon", "argon", "krypton", "xenon", "radon")
 CONFIG = LocalKnowledge(
     retriever="local",
     corpus="-",
-    passages=2,
-    passage_tokens=16,
-    min_score=0.05,
-    near_duplicate=0.8,
-    leak_threshold=0.5,
+    column="text",
+    cache=Path("-"),
+    **FILTERS | {"leak_threshold": 0.5},
 )
 
 

@@ -12,18 +12,17 @@ import pytest
 from cem_lightning.errors import UserError
 from cem_lightning.knowledge.config import LocalKnowledge
 from cem_lightning.knowledge.corpora import read_corpus
+from tests.knowledge.settings import FILTERS
 from tests.workspace import compose_config
 
 
-def config(corpus: Path | str) -> LocalKnowledge:
+def config(corpus: Path | str, cache: Path | None = None, column: str = "text") -> LocalKnowledge:
     return LocalKnowledge(
         retriever="local",
         corpus=str(corpus),
-        passages=1,
-        passage_tokens=50,
-        min_score=0,
-        near_duplicate=0.8,
-        leak_threshold=0.1,
+        column=column,
+        cache=cache or Path(corpus).parent / ".cache",
+        **FILTERS,
     )
 
 

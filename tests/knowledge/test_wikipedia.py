@@ -13,7 +13,13 @@ from cem_lightning.errors import UserError
 from cem_lightning.evolution.run import run
 from cem_lightning.knowledge.config import WikipediaKnowledge
 from cem_lightning.knowledge.corpora import Corpus
-from cem_lightning.knowledge.wikipedia import article_documents, check_access, gather, search_words
+from cem_lightning.knowledge.wikipedia import (
+    WikipediaRetriever,
+    article_documents,
+    check_access,
+    search_words,
+)
+from tests.knowledge.settings import FILTERS
 from tests.wikipedia import REVISION, Fault, Wikipedia
 from tests.workspace import Workspace, compose_config
 
@@ -46,9 +52,8 @@ def config(wiki: Wikipedia | None, cache: Path, **changes: Any) -> WikipediaKnow
         "timeout": 5,
         "passages": 2,
         "passage_tokens": 8,
+        **FILTERS,
         "min_score": 0,
-        "near_duplicate": 0.8,
-        "leak_threshold": 0.1,
     }
     return WikipediaKnowledge(**settings | changes)
 
@@ -63,7 +68,8 @@ def fetch(
     def count(text: str) -> int:
         return len(text.split())
 
-    return gather(queries, config(wiki, cache, **changes), count, served)
+    retriever = WikipediaRetriever(config(wiki, cache, **changes))
+    return retriever.gather(queries, count, served)
 
 
 def titles(corpus: Corpus) -> list[str]:

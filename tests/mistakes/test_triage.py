@@ -25,7 +25,12 @@ ROUTES = {
 
 
 def config(passages: int = 2, after: int = 3, **routes: str) -> TriageConfig:
-    values = {"open_book_passages": passages, "suspect_after": after, "routes": ROUTES | routes}
+    values = {
+        "open_book_passages": passages,
+        "suspect_after": after,
+        "min_bits": None,
+        "routes": ROUTES | routes,
+    }
     return TriageConfig.model_validate(values)
 
 

@@ -93,7 +93,14 @@ def by_route(
     verdicts = {each.question: each for each in triaged}
     read = {question for question, verdict in verdicts.items() if verdict.reads}
     kept = [
-        replace(each, serves=tuple(question for question in each.serves if question in read))
+        replace(
+            each,
+            serves=tuple(
+                question
+                for question in each.serves
+                if question in read and each.id in verdicts[question].passages
+            ),
+        )
         for each in passages
     ]
     kept = [each for each in kept if each.serves]

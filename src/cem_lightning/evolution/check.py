@@ -25,7 +25,6 @@ from cem_lightning.evolution.measuring import (
 )
 from cem_lightning.evolution.prepare import Prepared, prepare
 from cem_lightning.evolution.runner import Runner
-from cem_lightning.knowledge.config import LocalKnowledge
 from cem_lightning.progress import Progress
 from cem_lightning.questions.config import JsonlData
 from cem_lightning.questions.records import Question
@@ -125,9 +124,9 @@ def _corpus(
     prepared: Prepared, tokenizer: object, progress: Progress
 ) -> tuple[CorpusFindings | None, float | None]:
     """What is known of the documents, and the mean tokens of a passage."""
-    if not isinstance(prepared.config.knowledge, LocalKnowledge):
-        return None, None
     documents = prepared.corpus.documents
+    if not documents:
+        return None, None
     with progress.stage("check · corpus", total=len(documents), unit="documents") as counted:
         tokens = document_tokens(documents, tokenizer, counted.advance)
     with progress.stage("check · leaks", total=len(documents), unit="documents") as searched:

@@ -21,7 +21,7 @@ from pydantic import (
 
 from cem_lightning.answering.config import AnsweringConfig
 from cem_lightning.corpus.config import Kind, RecipeConfig
-from cem_lightning.knowledge.config import ACCESS_KEYS, KnowledgeConfig
+from cem_lightning.knowledge.config import KnowledgeConfig, parted
 from cem_lightning.mistakes.config import MistakesConfig, TriageConfig
 from cem_lightning.models.config import ModelConfig
 from cem_lightning.questions.config import DataConfig
@@ -210,8 +210,7 @@ class Config(BaseModel):
         for key in _FREE_KEYS:
             if not (rounds and key == "rounds"):
                 del values[key]
-        for key in ACCESS_KEYS:
-            values["knowledge"].pop(key, None)
+        values["knowledge"], _ = parted(self.knowledge)
         del values["model"]["device"]
         for key in FREE_KEYS:
             del values["trainer"][key]

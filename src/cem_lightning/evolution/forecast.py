@@ -19,7 +19,7 @@ from cem_lightning.evolution.measuring import AskedTokens
 from cem_lightning.evolution.prepare import Prepared
 from cem_lightning.evolution.runner import Runner
 from cem_lightning.knowledge.config import WikipediaKnowledge
-from cem_lightning.knowledge.sources import PHRASES
+from cem_lightning.knowledge.open_book import PHRASES
 from cem_lightning.knowledge.wikipedia import RANDOM_BATCH
 from cem_lightning.models.encoding import Encoder
 from cem_lightning.progress import SilentProgress

@@ -17,7 +17,6 @@ from cem_lightning.evolution.loop import Course, Round
 from cem_lightning.evolution.prepare import Prepared, prepare, stored_course
 from cem_lightning.evolution.runner import Runner
 from cem_lightning.evolution.stored import read_passages
-from cem_lightning.knowledge.config import LocalKnowledge
 from cem_lightning.knowledge.records import Passage
 from cem_lightning.models.encoding import Encoder, common_prefix
 from cem_lightning.questions.pools import Pools
@@ -186,7 +185,7 @@ def _prompts(
         yield _prompt(prepared, encoder, question, "name-blind", prompt)
     if not config.open_book_passages or pool != "heldout":
         return
-    if not isinstance(prepared.config.knowledge, LocalKnowledge):
+    if not prepared.corpus.documents:
         notes.append(
             "The open-book prompt is not shown: its passages would have to be fetched first."
         )

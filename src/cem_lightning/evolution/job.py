@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cem_lightning.knowledge.config import KnowledgeConfig, knowledge_config
+from cem_lightning.knowledge.config import KnowledgeConfig, joined
 from cem_lightning.models.config import ModelConfig
 from cem_lightning.progress import Progress
 
@@ -42,9 +42,8 @@ class Job:
 
     def knowledge_config(self) -> KnowledgeConfig:
         """The settings of retrieval; the corpus' digest is there for the key alone."""
-        values = dict(self.config["knowledge"])
-        del values["digest"]
-        return knowledge_config(values | self.access)
+        found = {key: each for key, each in self.config["knowledge"].items() if key != "digest"}
+        return joined(found, self.access)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from cem_lightning.evolution.config import Config
 from cem_lightning.evolution.runner import Runner
 from cem_lightning.evolution.stored import read_answers
 from cem_lightning.evolution.verdict import Verdict, judge
-from cem_lightning.knowledge.config import ACCESS_KEYS
+from cem_lightning.knowledge.config import parted
 from cem_lightning.mistakes.records import LABELS
 from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.records import Question
@@ -127,14 +127,11 @@ class Loop:
             "attention": settings.attention,
             "device": device,
         }
-        self._knowledge_settings = {
-            **config.knowledge.model_dump(mode="json", exclude=set(ACCESS_KEYS)),
-            "digest": corpus_digest,
-        }
-        knowledge = config.knowledge.model_dump(mode="json", include=set(ACCESS_KEYS))
+        found, reached = parted(config.knowledge)
+        self._knowledge_settings = {**found, "digest": corpus_digest}
         self._access = {
-            "open_book": knowledge,
-            "acquire": knowledge,
+            "open_book": reached,
+            "acquire": reached,
             "train": config.trainer.model_dump(mode="json", include={*FREE_KEYS} - {"devices"}),
         }
 
@@ -256,7 +253,7 @@ class Loop:
         answers = before.results["answer"].part("answers")
         inputs = {"mistakes": mistakes, "passages": passages, "answers": answers}
         settings: dict[str, Any] = {"triage": config.triage.model_dump(mode="json")}
-        if config.triage.open_book_passages:
+        if config.triage.asks:
             inputs |= {"model": self._model, "pools": self._stored_pools}
             if before.weights is not None:
                 inputs["weights"] = before.weights

@@ -14,7 +14,7 @@ from cem_lightning.evolution.loop import Course, Loop
 from cem_lightning.evolution.processes import refuse_no_slurm
 from cem_lightning.evolution.runner import Runner
 from cem_lightning.knowledge.corpora import Corpus
-from cem_lightning.knowledge.sources import known_corpus
+from cem_lightning.knowledge.retrievers import retriever_of
 from cem_lightning.progress import SilentProgress
 from cem_lightning.questions.pools import Pools, read_pools
 from cem_lightning.storage.digests import digest_path
@@ -94,7 +94,7 @@ def prepare(config: Config) -> Prepared:
     if config.trainer.interpolation.gate:
         pools = pools.with_gate(config.trainer.interpolation.gate, config.seed)
     _refuse_nothing_guarded(config, pools)
-    corpus = known_corpus(config.knowledge)
+    corpus = retriever_of(config.knowledge).known()
     source = None if random_architecture(config.model.path) else resolve(config.model.path)
     device = device_kind(config.model)
     if source is not None and source.is_dir():

@@ -27,6 +27,7 @@ from cem_lightning.evolution.stored import (
 )
 from cem_lightning.evolution.training import train
 from cem_lightning.knowledge.corpora import Corpus
+from cem_lightning.knowledge.usefulness import Reading
 from cem_lightning.mistakes.config import MistakesConfig, TriageConfig
 from cem_lightning.mistakes.records import LABELS
 from cem_lightning.mistakes.triage import Triaged
@@ -86,7 +87,8 @@ def open_book(job: Job) -> dict[str, Any]:
     from cem_lightning.answering.asking import ask_stream
     from cem_lightning.answering.sharding import Shares
     from cem_lightning.knowledge.open_book import open_book as find_passages
-    from cem_lightning.knowledge.sources import corpus_for_questions
+    from cem_lightning.knowledge.open_book import stem_queries
+    from cem_lightning.knowledge.retrievers import retriever_of
     from cem_lightning.models.loading import load_model
 
     config = AnsweringConfig(**job.config["answering"])
@@ -100,7 +102,13 @@ def open_book(job: Job) -> dict[str, Any]:
         found = Shares.here().from_first(  # no source is asked the same by every process
             lambda: find_passages(
                 questions,
-                corpus_for_questions(questions, knowledge, count, task.advance),
+                retriever_of(knowledge).gather(
+                    stem_queries(questions),
+                    count,
+                    lambda _, note: task.advance(0, note),
+                    unit="held-out questions",
+                    control=False,
+                ),
                 knowledge,
                 config.open_book_passages,
                 count,
@@ -155,7 +163,7 @@ def collect(job: Job) -> dict[str, Any]:
 def acquire(job: Job) -> dict[str, Any]:
     """Passages about the mistakes, as many random ones for control, and what was left out."""
     from cem_lightning.knowledge.acquire import acquire as acquire_passages
-    from cem_lightning.knowledge.sources import corpus_for_mistakes
+    from cem_lightning.knowledge.retrievers import retriever_of
     from cem_lightning.models.loading import load_encoder
 
     collected = read_mistakes(job.inputs["mistakes"])
@@ -166,7 +174,9 @@ def acquire(job: Job) -> dict[str, Any]:
     with job.progress.stage(job.title, total=len(mistakes), unit="mistakes") as task:
         acquired = acquire_passages(
             mistakes,
-            corpus_for_mistakes(mistakes, config, count, task.advance) if mistakes else Corpus(()),
+            retriever_of(config).gather([each.points for each in mistakes], count, task.advance)
+            if mistakes
+            else Corpus(()),
             read_stored_pools(job.inputs["pools"]),
             config,
             job.config["seed"],
@@ -184,31 +194,48 @@ def triage(job: Job) -> dict[str, Any]:
     The model that made the mistakes is asked again, unless the configuration says not to.
     """
     from cem_lightning.evolution.open_books import ask_with_passages
+    from cem_lightning.knowledge.usefulness import helping, probe, usefulness
     from cem_lightning.mistakes.triage import triage as triage_mistakes
     from cem_lightning.models.loading import load_model
 
     mistakes = read_mistakes(job.inputs["mistakes"])
     passages = read_passages(job.inputs["passages"])
     config = TriageConfig(**job.config["triage"])
-    served = {question for each in passages for question in each.serves}
     most = config.open_book_passages
-    asked = [each for each in mistakes if most and each.question.id in served]
+    pairs = sum(len(each.serves) for each in passages) if config.min_bits is not None else 0
     opened: tuple[Answer, ...] = ()
-    with job.progress.stage(job.title, total=len(asked), unit="questions") as task:
-        if asked:
+    readings: tuple[Reading, ...] = ()
+    served = {question for each in passages for question in each.serves}
+    asked = [each for each in mistakes if each.question.id in served]
+    total = pairs + (len(asked) if most else 0)
+    with job.progress.stage(job.title, total=total, unit="questions") as task:
+        if total:
             settings = AnsweringConfig(**job.config["answering"])
             shots = Wording(settings.method).solved(read_stored_pools(job.inputs["pools"]).shots)
             model = load_model(job.inputs["model"], job.model_config(), job.inputs.get("weights"))
             model = model.with_shots(shots)
-            opened = ask_with_passages(model, asked, passages, most, settings, task.advance)
+            if config.min_bits is not None:
+                count = _token_counter(model.encoder)
+                readings = probe(
+                    model, asked, passages, settings, config.min_bits, count, task.advance
+                )
+                passages = helping(passages, readings)
+                served = {question for each in passages for question in each.serves}
+                left = [each for each in asked if each.question.id in served]
+                task.advance(len(asked) - len(left) if most else 0)
+                asked = left
+            if most:
+                opened = ask_with_passages(model, asked, passages, most, settings, task.advance)
     triaged = triage_mistakes(
         mistakes, read_answers(job.inputs["answers"] / "source.jsonl"), passages, opened, config
     )
     _write_first(job.folder / "open_book.jsonl", opened)
+    _write_first(job.folder / "readings.jsonl", readings)
     _write_first(job.folder / "triaged.jsonl", triaged)
     return {
         "trained": sum(each.trained for each in triaged),
         "routes": dict(Counter(each.route for each in triaged)),
+        "usefulness": usefulness(readings) if readings else None,
     }
 
 
@@ -263,14 +290,14 @@ STAGES: dict[str, Stage] = {
     "open_book": Stage(open_book, 2),
     "noise": Stage(noise, 1),
     "collect": Stage(collect, 3),
-    "acquire": Stage(acquire, 1),
-    "triage": Stage(triage, 2),
+    "acquire": Stage(acquire, 2),
+    "triage": Stage(triage, 3),
     "assemble": Stage(assemble, 3),
     "train": Stage(train, 3),
 }
 
 
-def _write_first(path: Path, rows: Iterable[Answer] | Iterable[Triaged]) -> None:
+def _write_first(path: Path, rows: Iterable[Answer | Triaged | Reading]) -> None:
     """Write rows as they come; of several processes that ask together the first one does."""
     from cem_lightning.answering.sharding import Shares
 

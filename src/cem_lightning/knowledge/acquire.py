@@ -1,4 +1,4 @@
-"""From mistakes to passages: search, cut, and keep out copies, leaks and what is beside the point.
+"""From mistakes to passages: search, cut, and keep what passes all filters.
 
 Also draws the passages of the control arm, which come from the same corpus at random, but not
 from what was fetched because of the mistakes.
@@ -6,46 +6,22 @@ from what was fetched because of the mistakes.
 
 from __future__ import annotations
 
-import hashlib
-import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
 
 from cem_lightning.errors import UserError
-from cem_lightning.knowledge.bm25 import Bm25, content_words
+from cem_lightning.knowledge.bm25 import content_words
 from cem_lightning.knowledge.config import KnowledgeConfig
 from cem_lightning.knowledge.corpora import Corpus
-from cem_lightning.knowledge.cutting import cut
 from cem_lightning.knowledge.decontamination import LeakIndex
-from cem_lightning.knowledge.duplicates import Duplicates
-from cem_lightning.knowledge.records import Document, Passage
+from cem_lightning.knowledge.filtering import Candidate, Dropped, PassageFilters
+from cem_lightning.knowledge.ranking import Hit, Index
+from cem_lightning.knowledge.records import Passage
 from cem_lightning.mistakes.records import Mistake
 from cem_lightning.questions.pools import Pools
 
 DEPTH = 4
-
-Reason = Literal["irrelevant", "duplicate", "near_duplicate", "leak", "empty"]
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """A hit that became no passage.
-
-    Attributes:
-        question: the mistake it was found for; "" for a draw of the control.
-        detail: the passage it repeats, the question it leaks, or its relevance.
-    """
-
-    document: str
-    question: str
-    reason: Reason
-    detail: str
-    text: str
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -94,25 +70,20 @@ def acquire(
         UserError: if a larger share of the passages than allowed held questions of `heldout` or
             `ood`.
     """
-    filters = _Filters(corpus, LeakIndex(pools), config, count_tokens)
-    index = Bm25(corpus.documents)
+    filters = PassageFilters(LeakIndex(pools), config, count_tokens)
+    index = corpus.index(config)
     queries = [" ".join(mistake.points) for mistake in mistakes]
     hits = index.search(queries, config.passages * DEPTH)
-    for mistake, query, found in zip(mistakes, queries, hits, strict=True):
-        weights = {word: index.idf(word) for word in content_words(query)}
-        served = 0
-        for rank, hit in enumerate(found):
-            if served == config.passages:
-                break
-            document = corpus.documents[hit.position]
-            if hit.relevance < config.min_score:
-                if rank < config.passages:
-                    filters.drop(document, mistake, "irrelevant", f"relevance {hit.relevance}", "")
-                continue
-            served += filters.offer(document, mistake, hit.score, weights)
+    offered = [
+        _candidates(mistake, query, found, corpus, index, filters, config)
+        for mistake, query, found in zip(mistakes, queries, hits, strict=True)
+    ]
+    for candidates in offered:
+        filters.offer(candidates)
+    filters.miss(corpus.unfetched)
     _refuse_leaks(filters, config)
     tokens = sum(count_tokens(passage.text) for passage in filters.passages)
-    control, control_tokens = filters.control(tokens, seed)
+    control, control_tokens = filters.control(corpus, tokens, seed)
     return Acquired(
         passages=tuple(filters.passages),
         control=control,
@@ -122,118 +93,34 @@ def acquire(
     )
 
 
-class _Filters:
-    """The passages kept so far, and the reasons against the others."""
+def _candidates(
+    mistake: Mistake,
+    query: str,
+    hits: Sequence[Hit],
+    corpus: Corpus,
+    index: Index,
+    filters: PassageFilters,
+    config: KnowledgeConfig,
+) -> list[Candidate]:
+    """The relevant hits of a mistake, cut around what it asks for."""
+    weights = {word: index.idf(word) for word in content_words(query)}
 
-    def __init__(
-        self,
-        corpus: Corpus,
-        leaks: LeakIndex,
-        config: KnowledgeConfig,
-        count_tokens: Callable[[str], int],
-    ) -> None:
-        self.passages: list[Passage] = []
-        self.dropped: list[Dropped] = []
-        self._drawn_from = corpus.documents[corpus.sought :]
-        self._leaks = leaks
-        self._config = config
-        self._count_tokens = count_tokens
-        self._duplicates = Duplicates(config.near_duplicate)
-        self._found: dict[str, None] = {}
-        self._verdicts: dict[str, tuple[str, ...]] = {}
+    def matter(sentence: str) -> float:
+        return sum(weights.get(word, 0.0) for word in dict.fromkeys(content_words(sentence)))
 
-    @property
-    def leaking(self) -> int:
-        """Different texts that held guarded questions."""
-        return sum(bool(leaked) for leaked in self._verdicts.values())
-
-    def offer(
-        self, document: Document, mistake: Mistake, score: float, weights: dict[str, float]
-    ) -> bool:
-        """Cut a hit and take it in, or note why not; whether the mistake is served by one more."""
-        self._found[document.id] = None
-
-        def matter(sentence: str) -> float:
-            return sum(weights.get(word, 0.0) for word in dict.fromkeys(content_words(sentence)))
-
-        text = self._cut(document, matter, self._config.passage_tokens)
-        if not text:
-            self.drop(document, mistake, "empty", "no word fits into passage_tokens", text)
-            return False
-        if leaked := self._leaked(text):
-            self.drop(document, mistake, "leak", ", ".join(leaked), text)
-            return False
-        copy = self._duplicates.find(text)
-        if copy is None:
-            self._duplicates.add(text)
-            self.passages.append(_passage(document, text, score, (mistake.question.id,)))
-            return True
-        kept = self.passages[copy.position]
-        own = (mistake.question.id,)
-        new = own[0] not in kept.serves
-        if kept.document != document.id or not new:
-            self.drop(document, mistake, copy.kind, kept.id, text)
-        self.passages[copy.position] = replace(
-            kept, serves=kept.serves + own * new, score=max(kept.score, score)
-        )
-        return new
-
-    def control(self, tokens: int, seed: int) -> tuple[tuple[Passage, ...], int]:
-        """Passages cut at random places of documents not found, up to about `tokens`."""
-        draw = random.Random(f"{seed}:control")
-        order = [each for each in self._drawn_from if each.id not in self._found]
-        draw.shuffle(order)
-        drawn: list[Passage] = []
-        total = 0
-        # A last shred of a few tokens would be no text.
-        shred = min(self._config.passage_tokens / 4, tokens / 10)
-        for document in order:
-            if tokens - total <= shred:
-                break
-            budget = min(self._config.passage_tokens, tokens - total)
-            text = self._cut(document, lambda _: draw.random(), budget)
-            if not text:
-                continue
-            if leaked := self._leaked(text):
-                self.drop(document, None, "leak", ", ".join(leaked), text)
-            elif (copy := self._duplicates.find(text)) is not None:
-                self.drop(document, None, copy.kind, "", text)
-            else:
-                self._duplicates.add(text)
-                drawn.append(_passage(document, text, 0.0, ()))
-                total += self._count_tokens(text)
-        return tuple(drawn), total
-
-    def drop(
-        self, document: Document, mistake: Mistake | None, reason: Reason, detail: str, text: str
-    ) -> None:
-        question = mistake.question.id if mistake else ""
-        self.dropped.append(Dropped(document.id, question, reason, detail, text))
-
-    def _cut(self, document: Document, score: Callable[[str], float], budget: int) -> str:
-        return cut(document.text, score, budget, self._count_tokens)
-
-    def _leaked(self, text: str) -> tuple[str, ...]:
-        if text not in self._verdicts:
-            leaks = self._leaks.find(text)
-            self._verdicts[text] = tuple(f"{leak.question} ({leak.rule})" for leak in leaks)
-        return self._verdicts[text]
+    found = []
+    for rank, hit in enumerate(hits):
+        document = corpus.documents[hit.position]
+        if hit.relevance >= config.min_score:
+            text = filters.cut(document, matter)
+            found.append(Candidate(hit.position, document, mistake.question.id, text, hit.score))
+        elif rank < config.passages:
+            beside = Candidate(hit.position, document, mistake.question.id, "", 0.0)
+            filters.drop(beside, "irrelevant", f"relevance {hit.relevance}")
+    return found
 
 
-def _passage(document: Document, text: str, score: float, serves: tuple[str, ...]) -> Passage:
-    return Passage(
-        id=hashlib.sha256(text.encode()).hexdigest()[:16],
-        text=text,
-        document=document.id,
-        title=document.title,
-        origin=document.origin,
-        licence=document.licence,
-        score=score,
-        serves=serves,
-    )
-
-
-def _refuse_leaks(filters: _Filters, config: KnowledgeConfig) -> None:
+def _refuse_leaks(filters: PassageFilters, config: KnowledgeConfig) -> None:
     leaking = filters.leaking
     seen = leaking + len(filters.passages)
     if leaking and leaking / seen > config.leak_threshold:

@@ -1,58 +1,67 @@
-"""Search over a corpus: BM25 as Lucene computes it, by `bm25s`, Chinese segmented.
+"""Search by words: BM25 as Lucene computes it, by `bm25s`, Chinese segmented.
 
-Holds the index in memory; what becomes of the hits is the business of `acquire`.
+The index of a stored corpus is memory-mapped: what a query does not touch is never read.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import bm25s
 import numpy as np
 
+from cem_lightning.knowledge.ranking import Hit
 from cem_lightning.knowledge.records import Document
 from cem_lightning.mistakes.points import STOP_WORDS
 from cem_lightning.questions.normalise import words
+from cem_lightning.storage.atomic import publish_folder
 
-
-@dataclass(frozen=True)
-class Hit:
-    """A document found.
-
-    Attributes:
-        position: of the document in the corpus.
-        score: BM25 score.
-        relevance: the score as a share of the sum of the query words' inverse document
-            frequencies, which no document can exceed; 0 to 1.
-    """
-
-    position: int
-    score: float
-    relevance: float
+# its notes on building an index would stand between the lines of progress
+logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 
 class Bm25:
     """An index over titles and texts (k1 = 1.5, b = 0.75; Robertson and Zaragoza 2009)."""
 
     def __init__(self, documents: Sequence[Document]) -> None:
-        tokens = [content_words(f"{each.title}\n{each.text}") for each in documents]
-        self._documents = len(documents)
-        self._frequency = Counter(word for each in tokens for word in dict.fromkeys(each))
-        self._numbers = {word: number for number, word in enumerate(self._frequency)}
         self._index = bm25s.BM25(method="lucene")
-        # its notes on building an index would stand between the lines of progress
-        logging.getLogger("bm25s").setLevel(logging.WARNING)
-        if self._numbers:
-            ids = [[self._numbers[word] for word in each] for each in tokens]
-            self._index.index((ids, self._numbers), show_progress=False, create_empty_token=False)
+        self._numbers: dict[str, int] = {}
+        numbers = self._numbers
+        ids = [
+            [numbers.setdefault(word, len(numbers)) for word in content_words(text_of(each))]
+            for each in documents
+        ]
+        self._documents = len(ids)
+        if numbers:
+            self._index.index((ids, numbers), show_progress=False, create_empty_token=False)
+
+    @classmethod
+    def kept(cls, documents: Sequence[Document], folder: Path) -> Self:
+        """The index in ``folder/bm25``, which is built there if it is not yet."""
+        place = folder / "bm25"
+        if not place.exists():
+            built = cls(documents)
+            if not built._numbers:
+                return built
+            work = folder / f".bm25.{id(built)}"
+            built._index.save(work, show_progress=False)
+            publish_folder(work, place)
+        index = cls(())
+        index._index = bm25s.BM25.load(place, mmap=True)
+        index._numbers = index._index.vocab_dict
+        index._documents = len(documents)
+        return index
 
     def idf(self, word: str) -> float:
         """Lucene's inverse document frequency, ln(1 + (N - n + 0.5) / (n + 0.5)); unseen: n = 0."""
-        count = self._frequency[word]
+        count = 0
+        if (number := self._numbers.get(word)) is not None:
+            start, end = self._index.scores["indptr"][number : number + 2]
+            count = int(end - start)
         return math.log(1 + (self._documents - count + 0.5) / (count + 0.5))
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
@@ -66,10 +75,14 @@ class Bm25:
         known = [self._numbers[word] for word in query if word in self._numbers]
         if not known:
             return []
-        scores = np.asarray(self._index.get_scores_from_ids(known), dtype=np.float64)
-        k = min(k, len(scores))
-        least = max(np.partition(scores, -k)[-k], np.finfo(np.float64).tiny)
-        found = np.flatnonzero(scores >= least)
+        scores = self._index.get_scores_from_ids(known)
+        indices, indptr = (self._index.scores[name] for name in ("indices", "indptr"))
+        # only documents that hold a word of the query, one time for every such word
+        found = np.concatenate([indices[indptr[each] : indptr[each + 1]] for each in known])
+        reached = scores[found]
+        enough = min(k * len(known), len(reached))
+        least = np.partition(reached, -enough)[-enough]
+        found = np.unique(found[reached >= least])
         best = found[np.argsort(-scores[found], kind="stable")][:k]
         greatest = sum(self.idf(word) for word in query)
         return [
@@ -81,3 +94,8 @@ class Bm25:
 def content_words(text: str) -> list[str]:
     """The words of a text that are searched for: all but stop words."""
     return [word for word in words(text) if word not in STOP_WORDS]
+
+
+def text_of(document: Document) -> str:
+    """What of a document is searched."""
+    return f"{document.title}\n{document.text}"

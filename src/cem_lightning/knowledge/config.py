@@ -5,28 +5,49 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 # How a source is reached, not what it says: no result depends on these, so they enter no key.
-ACCESS_KEYS = ("contact", "cache", "requests_per_second", "retries", "timeout")
+ACCESS_KEYS = (
+    "contact", "cache", "requests_per_second", "concurrency", "retries", "timeout",
+)  # fmt: skip
 
 _CONTACT = re.compile(r"[\x21-\x27\x2a-\x7e]+(@|://)[\x21-\x27\x2a-\x7e]+")
 
+Ranking = Literal["bm25", "hybrid"]
 
-class _Filters(BaseModel):
+
+class Filters(BaseModel):
     """What every source has in common: how much of it is taken, and what is kept out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     passages: int = Field(gt=0, description="most passages for a mistake")
     passage_tokens: int = Field(gt=0, description="longest passage; tokens of the model")
+    ranking: Ranking = Field(
+        description="which documents answer best: bm25, by the words they share; or hybrid, by "
+        "words and by static embeddings, joined by reciprocal rank",
+    )
     min_score: float = Field(
         ge=0,
         lt=1,
         description="least relevance: BM25 score as a share of the score that no document can "
         "exceed for the query (the sum of its words' inverse document frequencies)",
+    )
+    min_similarity: float = Field(
+        ge=0,
+        le=1,
+        description="ranking=hybrid: least cosine of the embeddings of query and document for a "
+        "document that shares too few words",
+    )
+    languages: tuple[str, ...] | None = Field(
+        description="languages that are let in, such as [en, zh] (ISO 639-1); null lets in all",
+    )
+    min_words: int = Field(ge=0, description="shortest passage; words")
+    per_domain: int | None = Field(
+        gt=0, description="most passages for a mistake from one registrable domain; null: any"
     )
     near_duplicate: float = Field(
         gt=0,
@@ -41,14 +62,51 @@ class _Filters(BaseModel):
     )
 
 
-class LocalKnowledge(_Filters):
-    """A corpus on disk, or the built-in one."""
+class _Kept(Filters):
+    """A source of which something is kept on disk."""
+
+    cache: Path = Field(description="folder that keeps indexes and every response")
+
+    @field_validator("cache", mode="before")
+    @classmethod
+    def _expand_home(cls, value: Any) -> Any:
+        if value == "":
+            raise ValueError("an empty path; leave the key out for its default")
+        return Path(value).expanduser() if isinstance(value, str) else value
+
+
+class _Fetched(_Kept):
+    """A source on a network."""
+
+    contact: str | None = Field(
+        max_length=200,
+        description="mail or web address of whoever runs this, for the User-Agent, which good "
+        "manners and Wikimedia's policy demand; must be set before anything is fetched",
+    )
+    requests_per_second: float = Field(gt=0, description="most requests to a host; per second")
+    retries: int = Field(ge=0, description="further attempts at a request that fails for now")
+    timeout: float = Field(gt=0, description="longest wait for an answer; seconds")
+
+    @field_validator("contact")
+    @classmethod
+    def _reachable(cls, value: str | None) -> str | None:
+        if value is not None and not _CONTACT.fullmatch(value):
+            raise ValueError("give a mail address or a web address, in ASCII and without spaces")
+        return value
+
+
+class LocalKnowledge(_Kept):
+    """A corpus on disk, a data set, or the built-in one."""
 
     retriever: Literal["local"]
     corpus: str = Field(
         min_length=1,  # an empty path would be the working folder
-        description="'elements', or the path of a JSONL or Parquet file (text; optional id, "
-        "title, origin, licence) or of a folder of .txt, .md and .markdown files",
+        description="'elements'; or the path of a JSONL or Parquet file (text; optional id, "
+        "title, origin, licence), of a folder of .txt, .md and .html files, or of a folder that "
+        "`datasets` saved; or 'datasets:' and a data set's id, with its split after #",
+    )
+    column: str = Field(
+        min_length=1, description="column or field that holds the texts of a file or a data set"
     )
 
     @property
@@ -57,7 +115,7 @@ class LocalKnowledge(_Filters):
         return f"knowledge.corpus: {self.corpus}"
 
 
-class WikipediaKnowledge(_Filters):
+class WikipediaKnowledge(_Fetched):
     """Articles of a Wikipedia, searched and fetched as they are needed and kept on disk."""
 
     retriever: Literal["wikipedia"]
@@ -77,29 +135,6 @@ class WikipediaKnowledge(_Filters):
     articles: int = Field(
         gt=0, le=50, description="articles to fetch for a mistake, the best search results"
     )
-    contact: str | None = Field(
-        max_length=200,
-        description="mail or web address of whoever runs this, which Wikimedia's User-Agent "
-        "policy demands; must be set before anything is fetched",
-    )
-    cache: Path = Field(description="folder that keeps every response")
-    requests_per_second: float = Field(gt=0, description="most requests; per second")
-    retries: int = Field(ge=0, description="further attempts at a request that fails for now")
-    timeout: float = Field(gt=0, description="longest wait for an answer; seconds")
-
-    @field_validator("contact")
-    @classmethod
-    def _reachable(cls, value: str | None) -> str | None:
-        if value is not None and not _CONTACT.fullmatch(value):
-            raise ValueError("give a mail address or a web address, in ASCII and without spaces")
-        return value
-
-    @field_validator("cache", mode="before")
-    @classmethod
-    def _expand_home(cls, value: Any) -> Any:
-        if value == "":
-            raise ValueError("an empty path; leave the key out for its default")
-        return Path(value).expanduser() if isinstance(value, str) else value
 
     @property
     def api(self) -> str:
@@ -112,13 +147,88 @@ class WikipediaKnowledge(_Filters):
         return f"knowledge.endpoint: {self.api}"
 
 
-KnowledgeConfig = Annotated[
-    LocalKnowledge | WikipediaKnowledge,
+class CustomKnowledge(_Kept):
+    """A retriever of the user's own, see docs/knowledge.md."""
+
+    retriever: Literal["custom"]
+    target: str = Field(
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="where the class is, as module:Class; python must be able to import it",
+    )
+    options: dict[str, Any] = Field(description="what the class is called with, by name")
+
+    @property
+    def source(self) -> str:
+        """The source as messages name it."""
+        return f"knowledge.target: {self.target}"
+
+
+SingleKnowledge = Annotated[
+    LocalKnowledge | WikipediaKnowledge | CustomKnowledge,
     Field(discriminator="retriever"),
 ]
 
 
-def knowledge_config(values: Mapping[str, Any]) -> KnowledgeConfig:
-    """The settings of whichever retriever `values` name."""
+class CombinedKnowledge(_Kept):
+    """Several sources together; each may give at most so many passages as it says itself."""
+
+    retriever: Literal["combined"]
+    contact: str | None = Field(description="for every source that asks for one")
+    sources: dict[str, SingleKnowledge] = Field(
+        min_length=1,
+        description="keys of each source by a name for it; what it leaves out of the keys above is "
+        "as there, and its passages are its quota",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share(cls, values: Any) -> Any:
+        """Sources without filters of their own have those of the whole."""
+        if not (isinstance(values, Mapping) and isinstance(values.get("sources"), Mapping)):
+            return values
+        common = {key: values[key] for key in _Kept.model_fields if key in values}
+        sources = {
+            name: common | dict(each) if isinstance(each, Mapping) else each
+            for name, each in values["sources"].items()
+        }
+        return {**values, "sources": sources}
+
+    @model_validator(mode="after")
+    def _in_names(self) -> Self:
+        for name in self.sources:
+            if not re.fullmatch(r"\w[\w-]*", name):
+                raise ValueError(f"sources: {name!r} is no name; use letters, digits and hyphens")
+        return self
+
+    @property
+    def source(self) -> str:
+        """The sources as messages name them."""
+        return "; ".join(each.source for each in self.sources.values())
+
+
+KnowledgeConfig = Annotated[
+    SingleKnowledge | CombinedKnowledge,
+    Field(discriminator="retriever"),
+]
+
+
+def parted(config: KnowledgeConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is found, and how it is reached, as plain values; `joined` puts them together."""
+    found = config.model_dump(mode="json")
+    reached = {key: found.pop(key) for key in ACCESS_KEYS if key in found}
+    if isinstance(config, CombinedKnowledge):
+        parts = {name: parted(each) for name, each in config.sources.items()}
+        found["sources"] = {name: each[0] for name, each in parts.items()}
+        reached["sources"] = {name: each[1] for name, each in parts.items()}
+    return found, reached
+
+
+def joined(found: Mapping[str, Any], reached: Mapping[str, Any]) -> KnowledgeConfig:
+    """The settings that `parted` has taken apart."""
+    values = {**found, **reached}
+    if "sources" in found:
+        values["sources"] = {
+            name: each | reached["sources"][name] for name, each in found["sources"].items()
+        }
     adapter: TypeAdapter[KnowledgeConfig] = TypeAdapter(KnowledgeConfig)
     return adapter.validate_python(values)

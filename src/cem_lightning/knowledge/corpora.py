@@ -1,31 +1,45 @@
 """Local corpora: documents from JSONL, from Parquet, from folders of text, or about the elements.
 
-Reads and names problems; searching and cutting are the business of `bm25` and `cutting`.
+Reads and names problems; searching and cutting are the business of `ranking` and `cutting`.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 from cem_lightning.errors import UserError, nearest
-from cem_lightning.knowledge.config import LocalKnowledge
+from cem_lightning.knowledge.config import Filters, LocalKnowledge
 from cem_lightning.knowledge.folders import SUFFIXES as TEXT
 from cem_lightning.knowledge.folders import folder_documents
 from cem_lightning.knowledge.parquet import SUFFIXES as PARQUET
 from cem_lightning.knowledge.parquet import parquet_rows
+from cem_lightning.knowledge.ranking import Index, build_index
 from cem_lightning.knowledge.records import Document
+from cem_lightning.knowledge.stored import StoredDocuments, keep
 from cem_lightning.questions.lines import json_rows, other_form, refuse
 from cem_lightning.questions.tables import SUFFIXES as TABLES
-from cem_lightning.storage.digests import digest_value
+from cem_lightning.storage.digests import digest_path, digest_value
+from cem_lightning.storage.store import lock_of
 
 _KEY = "knowledge.corpus"
 _OPTIONAL = ("id", "title", "origin", "licence")
-_FORMS = "a JSONL or Parquet file with a field 'text', or a folder of .txt and .md files"
+_FORMS = "a JSONL or Parquet file with a field 'text', or a folder of .txt, .md and .html files"
+_LARGE = 2**24  # bytes of files from which a corpus is kept instead of held in memory
+_VERSION = 1  # of what is read from the same files; kept corpora of another are not found
+
+
+@dataclass(frozen=True)
+class Unfetched:
+    """What was found but did not come, and why."""
+
+    address: str
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -35,19 +49,28 @@ class Corpus:
     Attributes:
         sought: how many of the first documents were fetched because of the mistakes; they are no
             chance find, and the control is drawn from the others.
+        unfetched: what was found for the mistakes beside these documents, but did not come.
     """
 
-    documents: tuple[Document, ...]
+    documents: Sequence[Document]
     sought: int = 0
+    unfetched: tuple[Unfetched, ...] = ()
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over all documents in order."""
+        if isinstance(self.documents, StoredDocuments):
+            return self.documents.digest
         return digest_value([asdict(document) for document in self.documents])
+
+    def index(self, config: Filters) -> Index:
+        """The documents ready to be searched; of a stored corpus the index is stored as well."""
+        kept = self.documents.folder if isinstance(self.documents, StoredDocuments) else None
+        return build_index(self.documents, config, kept)
 
 
 def read_corpus(config: LocalKnowledge) -> Corpus:
-    """The corpus that a config names.
+    """The corpus that a config names; a large one is parsed once and then kept in its cache.
 
     Raises:
         UserError: if it is missing or holds no text, or naming every line, row and file that
@@ -56,43 +79,66 @@ def read_corpus(config: LocalKnowledge) -> Corpus:
     if config.corpus == "elements":
         from cem_lightning.knowledge import elements
 
-        return Corpus(tuple(elements.documents()))
+        return Corpus(elements.documents())
     path = Path(config.corpus).expanduser()
-    problems: list[str] = []
-    if path.is_dir():
-        documents, problems = folder_documents(path)
-    elif not path.exists():
+    if not path.exists():
         hint = nearest(config.corpus, ["elements"])
         raise UserError(f"{_KEY}: {config.corpus} does not exist{hint}; give 'elements', {_FORMS}.")
-    elif path.suffix.lower() in PARQUET:
-        rows = parquet_rows(path, _KEY, problems, "text", _OPTIONAL)
-        documents = _documents(
-            path, "row", (({"text": ""} | row, at) for at, row in rows), problems
-        )
-    elif path.is_file() and (told := _other_form(path)) is not None:
+    if path.is_file() and (told := _other_form(path)) is not None:
         raise UserError(f"{_KEY}: {config.corpus}: {told}.")
+    if _size(path) < _LARGE:
+        documents = tuple(_read(path, config.column))
+        return Corpus(documents) if documents else _refuse_empty(config, path)
+    parts = [_VERSION, config.column, "" if path.is_dir() else path.name]
+    name = digest_value([*parts, digest_path(path, config.cache / "digests")])[:24]
+    folder = config.cache / "corpora" / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with lock_of(folder):  # other jobs may read the same corpus at this moment
+        if not folder.exists() and not keep(_read(path, config.column), folder):
+            _refuse_empty(config, path)
+    return Corpus(StoredDocuments(folder))
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(each.stat().st_size for each in files if each.is_file())
+
+
+def _read(path: Path, column: str) -> Iterator[Document]:
+    """The documents of a path, one after the other; at the end all that cannot be read."""
+    problems: list[str] = []
+    if path.is_dir():
+        yield from folder_documents(path, problems)
+    elif path.suffix.lower() in PARQUET:
+        rows = parquet_rows(path, _KEY, problems, column, _OPTIONAL)
+        numbered = (({column: ""} | row, at) for at, row in rows)
+        yield from _documents(path, "row", numbered, column, problems)
     else:
-        read = json_rows(path, _KEY, problems)
-        documents = _documents(path, "line", ((row, at) for at, row in read), problems)
+        read = ((row, at) for at, row in json_rows(path, _KEY, problems))
+        yield from _documents(path, "line", read, column, problems)
     if problems:
         refuse("The corpus", problems)
-    if not documents:
-        parts = sum(each.suffix.lower() in PARQUET for each in path.rglob("*"))
-        raise UserError(
-            f"{_KEY}: {config.corpus} holds no text; "
-            + (
-                f"its {parts} Parquet files are read one at a time: give one, or all as one "
-                "(pyarrow.parquet.write_table(pyarrow.parquet.read_table(FOLDER), FILE))."
-                if parts
-                else f"give {_FORMS}."
-            )
+
+
+def _refuse_empty(config: LocalKnowledge, path: Path) -> Never:
+    parts = sum(each.suffix.lower() in PARQUET for each in path.rglob("*"))
+    raise UserError(
+        f"{_KEY}: {config.corpus} holds no text; "
+        + (
+            f"its {parts} Parquet files are read one at a time: give one, or all as one "
+            "(pyarrow.parquet.write_table(pyarrow.parquet.read_table(FOLDER), FILE))."
+            if parts
+            else f"give {_FORMS}."
         )
-    return Corpus(tuple(documents))
+    )
 
 
 def _other_form(path: Path) -> str | None:
     """What to do with a file whose ending says that it is no JSONL; else None."""
     ending = path.suffix.lower()
+    if ending in PARQUET:
+        return None
     if ending in TEXT:
         return f"a single {ending} file is not read; give its folder"
     if ending in TABLES:
@@ -101,10 +147,13 @@ def _other_form(path: Path) -> str | None:
 
 
 def _documents(
-    path: Path, unit: str, rows: Iterable[tuple[dict[str, Any], int]], problems: list[str]
-) -> list[Document]:
+    path: Path,
+    unit: str,
+    rows: Iterable[tuple[dict[str, Any], int]],
+    column: str,
+    problems: list[str],
+) -> Iterator[Document]:
     """The documents of numbered rows; blank texts are left out."""
-    documents: list[Document] = []
     numbers: dict[str, int] = {}
     for row, number in rows:
         place = f"{path}, {unit} {number}"
@@ -113,25 +162,20 @@ def _documents(
             for key in _OPTIONAL
             if row.get(key) is not None and not isinstance(row[key], str)
         ]
-        if "text" not in row:
-            wrong.append(f"{place}: 'text' is missing{nearest('text', row)}")
-        elif not isinstance(row["text"], str):
-            wrong.append(f"{place}: 'text' is not text; write a string")
+        if column not in row:
+            wrong.append(f"{place}: '{column}' is missing{nearest(column, row)}")
+        elif not isinstance(row[column], str):
+            wrong.append(f"{place}: '{column}' is not text; write a string")
         if wrong:
             problems.extend(wrong)
-        elif row["text"].strip():
-            document = _document(row, default_id=f"{path.name}:{number}")
+        elif row[column].strip():
+            text = unicodedata.normalize("NFC", row[column].strip())
+            given = {key: row[key] for key in _OPTIONAL if row.get(key)}
+            document = Document(**({"id": f"{path.name}:{number}"} | given | {"text": text}))
             if document.id in numbers:
                 problems.append(
                     f"{place}: the id {document.id!r} is already that of {unit} "
                     f"{numbers[document.id]}; give every document its own"
                 )
             numbers.setdefault(document.id, number)
-            documents.append(document)
-    return documents
-
-
-def _document(row: dict[str, Any], default_id: str) -> Document:
-    given = {key: row[key] for key in _OPTIONAL if row.get(key)}
-    text = unicodedata.normalize("NFC", row["text"].strip())
-    return Document(**({"id": default_id} | given | {"text": text}))
+            yield document

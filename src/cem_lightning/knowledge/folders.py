@@ -1,4 +1,4 @@
-"""A folder of text and Markdown files as documents, with every file that cannot be read.
+"""A folder of text, Markdown and HTML files as documents, with every file that cannot be read.
 
 Long files become several documents; what is searched in them is the business of `bm25`.
 """
@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
+from cem_lightning.knowledge.html import SUFFIXES as HTML
+from cem_lightning.knowledge.html import page_text
 from cem_lightning.knowledge.markdown import plain_blocks
 from cem_lightning.knowledge.records import Document
 from cem_lightning.knowledge.splitting import LONGEST, packed, paragraphs
 from cem_lightning.questions.lines import lines
 
 MARKDOWN = (".md", ".markdown")
-SUFFIXES = (".txt", *MARKDOWN)
+SUFFIXES = (".txt", *MARKDOWN, *HTML)
 
 
-def folder_documents(folder: Path) -> tuple[list[Document], list[str]]:
-    """The documents below a folder by relative path, and what cannot be read.
+def folder_documents(folder: Path, problems: list[str]) -> Iterator[Document]:
+    """The documents below a folder by relative path; what begins with a dot is a program's own.
 
-    What begins with a dot is left out: such folders belong to programs.
+    Args:
+        problems: receives what cannot be read.
     """
-    documents: list[Document] = []
-    problems: list[str] = []
     for path in sorted(folder.rglob("*"), key=lambda each: each.relative_to(folder).as_posix()):
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)
@@ -36,8 +38,7 @@ def folder_documents(folder: Path) -> tuple[list[Document], list[str]]:
             continue
         text = _text(path, problems)
         if text is not None:
-            documents.extend(_documents(relative.as_posix(), path, text))
-    return documents, problems
+            yield from _documents(relative.as_posix(), path, text)
 
 
 def _text(path: Path, problems: list[str]) -> str | None:
@@ -54,13 +55,16 @@ def _text(path: Path, problems: list[str]) -> str | None:
 
 def _documents(name: str, path: Path, text: str) -> list[Document]:
     text = unicodedata.normalize("NFC", text).strip()
-    title = ""
+    title = licence = ""
     if path.suffix.lower() in MARKDOWN:
         title, blocks = plain_blocks(text)
         text = "\n\n".join(blocks)
+    elif path.suffix.lower() in HTML:
+        page = page_text(text)
+        title, licence, text = page.title, page.licence, "\n\n".join(page.blocks)
     texts = [text] if len(text) <= LONGEST else packed(paragraphs(text))
     return [
-        Document(f"{name}#{at}" if at > 1 else name, each, title or path.stem, origin=name)
+        Document(f"{name}#{at}" if at > 1 else name, each, title or path.stem, name, licence)
         for at, each in enumerate(texts, start=1)
         if each
     ]

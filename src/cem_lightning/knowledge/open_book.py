@@ -7,18 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from cem_lightning.knowledge.bm25 import Bm25, content_words
-from cem_lightning.knowledge.config import KnowledgeConfig
+from cem_lightning.knowledge.bm25 import content_words
+from cem_lightning.knowledge.config import Filters
 from cem_lightning.knowledge.corpora import Corpus
 from cem_lightning.knowledge.cutting import cut
+from cem_lightning.mistakes.points import keyphrases
 from cem_lightning.mistakes.records import Mistake
 from cem_lightning.questions.records import Question
+
+PHRASES = 4  # of a held-out question's stem, as many as a mistake usually has
+
+
+def stem_queries(questions: Sequence[Question]) -> list[tuple[str, ...]]:
+    """Keyphrases of each question's stem, the best first; its answer is not searched for."""
+    return [keyphrases(each.question)[:PHRASES] for each in questions]
 
 
 def open_book(
     questions: Sequence[Question],
     corpus: Corpus,
-    config: KnowledgeConfig,
+    config: Filters,
     passages: int,
     count_tokens: Callable[[str], int],
 ) -> dict[str, tuple[str, ...]]:
@@ -28,7 +36,7 @@ def open_book(
         passages: most passages a question.
         count_tokens: number of the model's tokens in a text.
     """
-    index = Bm25(corpus.documents)
+    index = corpus.index(config)
     found = {}
     hits_of = index.search([question.question for question in questions], passages)
     for question, hits in zip(questions, hits_of, strict=True):

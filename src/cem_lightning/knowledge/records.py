@@ -8,13 +8,23 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Document:
-    """One text of a corpus, with where it comes from."""
+    """One text of a corpus, with where it comes from.
+
+    Attributes:
+        origin: address or file.
+        fetched: when it came over the network, ISO 8601 in UTC; "" for what lies on disk.
+        revision: of the page, where its source counts them.
+        source: which of several sources it is from; "" where there is one.
+    """
 
     id: str
     text: str
     title: str = ""
     origin: str = ""
     licence: str = ""
+    fetched: str = ""
+    revision: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -22,8 +32,10 @@ class Passage:
     """A stretch of a document, cut to a token budget, with the mistakes it was fetched for.
 
     Attributes:
-        score: BM25 score of the best query that found it; 0.0 for a random draw.
+        digest: SHA-256 of the document's text.
+        score: of the best query that found it, as the ranking has it; 0.0 for a random draw.
         serves: ids of the questions whose knowledge points found it.
+        passed: the filters that have let it in.
     """
 
     id: str
@@ -34,10 +46,16 @@ class Passage:
     licence: str
     score: float
     serves: tuple[str, ...]
+    digest: str = ""
+    fetched: str = ""
+    revision: str = ""
+    source: str = ""
+    passed: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"serves": list(self.serves)}
+        return asdict(self) | {"serves": list(self.serves), "passed": list(self.passed)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Passage:
-        return cls(**(values | {"serves": tuple(values["serves"])}))
+        lists = {key: tuple(values.get(key, ())) for key in ("serves", "passed")}
+        return cls(**values | lists)

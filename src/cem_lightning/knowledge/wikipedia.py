@@ -70,71 +70,75 @@ def check_access(config: WikipediaKnowledge) -> None:
         )
 
 
-def gather(
-    queries: Sequence[Sequence[str]],
-    config: WikipediaKnowledge,
-    count_tokens: Callable[[str], int],
-    served: Callable[[int, str], None],
-    *,
-    unit: str = "mistakes",
-    control: bool = True,
-) -> Corpus:
-    """The best articles for each query, then random ones, as documents of some paragraphs.
+class WikipediaRetriever:
+    """The best articles for each query, then random ones, as documents of some paragraphs."""
 
-    Args:
-        queries: keyphrases of each mistake, the most important ones first. Articles must hold
-            all of them; as long as there is none that does, the last one is left out.
-        served: told of 1 query done, or 0, and a note to show.
-        unit: what a query is for, in the plural.
-        control: fetch as many tokens of random articles as passages may come to.
+    def __init__(self, config: WikipediaKnowledge) -> None:
+        self._config = config
 
-    Raises:
-        UserError: if the source stays out of reach or refuses; what was fetched is kept.
-    """
-    check_access(config)
-    host = urlsplit(config.api).netloc.replace(":", "_")
-    api = MediaWiki(
-        config.api,
-        config.contact or "",
-        ResponseCache(config.cache / "mediawiki" / host),
-        requests_per_second=config.requests_per_second,
-        retries=config.retries,
-        timeout=config.timeout,
-    )
-    wiki = _Wiki(api, config)
-    done = 0
+    def known(self) -> Corpus:
+        check_access(self._config)
+        return Corpus(())
 
-    def note() -> str:
-        return f"{api.requests} requests, {api.hits} from the cache"
+    def gather(
+        self,
+        queries: Sequence[Sequence[str]],
+        count_tokens: Callable[[str], int],
+        served: Callable[[int, str], None],
+        *,
+        unit: str = "mistakes",
+        control: bool = True,
+    ) -> Corpus:
+        """Articles must hold all keyphrases; where none does, the last one is left out.
 
-    try:
-        for query in queries:
-            wiki.look_up(query)
-            done += 1
-            served(1, note())
-        sought = len(wiki.documents)
-        if control:
-            limit = len(queries) * config.passages
-            lengths = (
-                min(config.passage_tokens, count_tokens(each.text)) for each in wiki.documents
-            )
-            wanted = RESERVE * min(limit * config.passage_tokens, sum(lengths))
-            draw = digest_value([list(query) for query in queries])
-            for page in wiki.draw(draw, limit + RANDOM_BATCH):
-                if wanted <= 0:
-                    break
-                for each in wiki.fetch(page):
-                    wanted -= min(config.passage_tokens, count_tokens(each.text))
-                served(0, note())
-        return Corpus(tuple(wiki.documents), sought)
-    except ApiFailure as failure:
-        raise UserError(
-            f"{config.source} {failure}. {done} of {len(queries)} {unit} have been served; what "
-            f"was fetched is kept in knowledge.cache: {config.cache}, and the same command "
-            "continues there."
-        ) from None
-    finally:
-        api.close()
+        Raises:
+            UserError: if the source stays out of reach or refuses; what was fetched is kept.
+        """
+        config = self._config
+        check_access(config)
+        host = urlsplit(config.api).netloc.replace(":", "_")
+        api = MediaWiki(
+            config.api,
+            config.contact or "",
+            ResponseCache(config.cache / "mediawiki" / host),
+            requests_per_second=config.requests_per_second,
+            retries=config.retries,
+            timeout=config.timeout,
+        )
+        wiki = _Wiki(api, config)
+        done = 0
+
+        def note() -> str:
+            return f"{api.requests} requests, {api.hits} from the cache"
+
+        try:
+            for query in queries:
+                wiki.look_up(query)
+                done += 1
+                served(1, note())
+            sought = len(wiki.documents)
+            if control:
+                limit = len(queries) * config.passages
+                lengths = (
+                    min(config.passage_tokens, count_tokens(each.text)) for each in wiki.documents
+                )
+                wanted = RESERVE * min(limit * config.passage_tokens, sum(lengths))
+                draw = digest_value([list(query) for query in queries])
+                for page in wiki.draw(draw, limit + RANDOM_BATCH):
+                    if wanted <= 0:
+                        break
+                    for each in wiki.fetch(page):
+                        wanted -= min(config.passage_tokens, count_tokens(each.text))
+                    served(0, note())
+            return Corpus(tuple(wiki.documents), sought)
+        except ApiFailure as failure:
+            raise UserError(
+                f"{config.source} {failure}. {done} of {len(queries)} {unit} have been served; "
+                f"what was fetched is kept in knowledge.cache: {config.cache}, and the same "
+                "command continues there."
+            ) from None
+        finally:
+            api.close()
 
 
 class _Wiki:

@@ -68,4 +68,14 @@ class TriageConfig(BaseModel):
         "book among them, took the same other choice; closed and open book are 2, so 3 needs "
         "answering.permutations=cyclic.",
     )
+    min_bits: float | None = Field(
+        description="A passage is kept for a mistake only if reading it alone raises the "
+        "log-likelihood of the right answer by more than this; bits. null keeps all and asks "
+        "nothing."
+    )
     routes: RoutesConfig
+
+    @property
+    def asks(self) -> bool:
+        """Whether the model is asked anything."""
+        return self.open_book_passages > 0 or self.min_bits is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,13 @@ def digest_path(path: Path, memory: Path | None = None) -> str:
         return _remembered(path, memory) if memory is not None else digest_file(path)
     files = sorted(each for each in path.rglob("*") if each.is_file())
     return digest_value(
-        [[str(each.relative_to(path)), digest_path(each, memory)] for each in files]
+        [[_name(each.relative_to(path)), digest_path(each, memory)] for each in files]
     )
+
+
+def _name(path: Path) -> str:
+    """A path as text, also where it is no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _remembered(path: Path, memory: Path) -> str:

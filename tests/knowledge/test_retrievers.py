@@ -1,0 +1,166 @@
+"""Every source behind one interface: combined with quotas, and of the user's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from cem_lightning.errors import UserError
+from cem_lightning.knowledge.acquire import Acquired, acquire
+from cem_lightning.knowledge.config import (
+    CombinedKnowledge,
+    CustomKnowledge,
+    KnowledgeConfig,
+    joined,
+    parted,
+)
+from cem_lightning.knowledge.corpora import Corpus, Unfetched
+from cem_lightning.knowledge.records import Document
+from cem_lightning.knowledge.retrievers import retriever_of
+from cem_lightning.mistakes.records import Mistake
+from cem_lightning.questions.pools import Pools
+from cem_lightning.questions.records import Question
+from tests.knowledge.settings import FILTERS
+
+NEON = Question("neon", "Which chemist isolated neon from air?", ("Ramsay", "Curie"), 0, "neon")
+
+
+class Notes:
+    """A retriever of one's own: a text for every phrase, one that did not come, and one more."""
+
+    def __init__(self, config: CustomKnowledge, greeting: str) -> None:
+        self._config = config
+        self._greeting = greeting
+
+    def known(self) -> Corpus:
+        return Corpus(())
+
+    def gather(
+        self,
+        queries: Sequence[Sequence[str]],
+        count_tokens: Callable[[str], int],
+        served: Callable[[int, str], None],
+        *,
+        unit: str = "mistakes",
+        control: bool = True,
+    ) -> Corpus:
+        served(len(queries), "")
+        found = [
+            Document(f"{at}", f"{self._greeting}: Ramsay isolated neon from air, number {at}.")
+            for at in range(6)
+        ]
+        beside = Document("beside", "The river flows past the town and into the sea.")
+        return Corpus((*found, beside), len(found), (Unfetched("gone", "status", "404"),))
+
+
+def custom(tmp_path: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "retriever": "custom",
+        "target": "tests.knowledge.test_retrievers:Notes",
+        "options": {"greeting": "Hear"},
+        "cache": str(tmp_path / "cache"),
+        **FILTERS,
+        **changes,
+    }
+
+
+def config_of(values: dict[str, Any]) -> KnowledgeConfig:
+    adapter: TypeAdapter[KnowledgeConfig] = TypeAdapter(KnowledgeConfig)
+    return adapter.validate_python(values)
+
+
+def combined(tmp_path: Path, **quotas: int) -> CombinedKnowledge:
+    text = tmp_path / "notes"
+    text.mkdir(exist_ok=True)
+    for at in range(6):
+        (text / f"{at}.txt").write_text(f"In year {at} the chemist Ramsay isolated neon from air.")
+    found = config_of(
+        {
+            "retriever": "combined",
+            "cache": str(tmp_path / "cache"),
+            "contact": None,
+            **FILTERS,
+            "passages": 5,
+            "near_duplicate": 1.0,
+            "sources": {
+                "own": {
+                    key: each for key, each in custom(tmp_path).items() if key not in FILTERS
+                } | {"passages": quotas["own"]},
+                "disk": {
+                    "retriever": "local",
+                    "corpus": str(text),
+                    "column": "text",
+                    "passages": quotas["disk"],
+                },
+            },
+        }
+    )  # fmt: skip
+    assert isinstance(found, CombinedKnowledge)
+    return found
+
+
+def read(config: KnowledgeConfig) -> Acquired:
+    notes: list[tuple[int, str]] = []
+
+    def count(text: str) -> int:
+        return len(text.split())
+
+    def served(amount: int, note: str) -> None:
+        notes.append((amount, note))
+
+    mistake = Mistake(NEON, "wrong", 1, 0.3, ("chemist isolated neon", "ramsay"))
+    corpus = retriever_of(config).gather([mistake.points], count, served)
+    assert sum(amount for amount, _ in notes) == 1
+    return acquire([mistake], corpus, Pools((NEON,), ()), config, 1, count)
+
+
+def test_a_retriever_of_ones_own_is_found_by_its_name(tmp_path: Path) -> None:
+    found = read(config_of(custom(tmp_path)))
+    assert [each.text[:4] for each in found.passages] == ["Hear"] * 2
+    assert [each.document for each in found.control] == ["beside"]
+    assert [(each.document, each.reason, each.detail) for each in found.dropped][-1] == (
+        "gone", "unfetched", "status: 404",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"target": "no_such_module:Notes"}, r"knowledge\.target: .*cannot be imported"),
+        ({"target": "tests.knowledge.test_retrievers:Nothing"}, r"knowledge\.target: .*Nothing"),
+        ({"options": {"greting": "x"}}, r"knowledge\.options: .*greting"),
+    ],
+)
+def test_a_class_that_cannot_be_made_is_told_by_key(
+    tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        retriever_of(config_of(custom(tmp_path, **changes)))
+
+
+@pytest.mark.parametrize(("own", "disk"), [(1, 4), (3, 1), (5, 5)])
+def test_every_source_gives_at_most_its_quota(tmp_path: Path, own: int, disk: int) -> None:
+    found = read(combined(tmp_path, own=own, disk=disk))
+    sources = [each.source for each in found.passages]
+    assert len(sources) == 5 if own + disk >= 5 else own + disk
+    assert sources.count("own") <= own and sources.count("disk") <= disk
+    assert all(each.document.startswith(f"{each.source}/") for each in found.passages)
+
+
+def test_what_enters_a_key_is_not_how_sources_are_reached(tmp_path: Path) -> None:
+    config = combined(tmp_path, own=1, disk=2)
+    found, reached = parted(config)
+    assert "cache" not in json.dumps(found) and "contact" not in found
+    assert joined(json.loads(json.dumps(found)), json.loads(json.dumps(reached))) == config
+
+
+def test_a_wrong_key_of_a_source_is_named(tmp_path: Path) -> None:
+    values = combined(tmp_path, own=1, disk=2).model_dump()
+    values["sources"]["own"]["tarrget"] = "x"
+    with pytest.raises(ValidationError, match=r"sources\.own\.custom\.tarrget"):
+        config_of(values)
