@@ -161,3 +161,30 @@ def _same(folder: Path) -> list[str]:
         f"run_dir={folder}",
         "triage.routes.unhelped=quarantine",
     ]
+
+
+def test_passages_that_do_not_help_are_not_read(world: Workspace) -> None:
+    folder = started(world, "probed", "triage.min_bits=0")
+    record = RunRecord.read(folder)
+    told = record.rounds[1]["usefulness"]
+    assert 0 < told["kept"] < told["read"]
+    assert told["served"] <= told["mistakes"]
+    (found,) = (
+        path for path in (world.folder / "store" / "triage").glob("*/readings.jsonl") if rows(path)
+    )
+    triaged, readings = found.parent, rows(found)
+    kept = {(each["question"], each["passage"]) for each in readings if each["kept"]}
+    assert {each["bits"] > 0 for each in readings if each["kept"]} == {True}
+    (corpus,) = (
+        path.parent
+        for path in (world.folder / "store" / "assemble").glob("*/job.json")
+        if triaged.name in path.read_text(encoding="utf-8")
+    )
+    read = [
+        (question, passage)
+        for example in load_examples(corpus / "examples")
+        if example.kind in ("passage", "extractive")
+        for question in example.question_ids
+        for passage in example.passage_ids
+    ]
+    assert read and set(read) <= kept

@@ -129,6 +129,8 @@ def _round_metrics(
         )
         values["passages"] = results["acquire"].record["passages"]
         values["dropped"] = results["acquire"].record["dropped"]
+        if read := results["triage"].record["usefulness"]:
+            values["usefulness"] = read
         values["model"] = current.weights.digest
         values["training"] = _training(list(_curves(current)))
         if gate := results["train"].record["gate"]:

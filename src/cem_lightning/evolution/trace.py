@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from cem_lightning.answering.records import Answer
 from cem_lightning.corpus.assemble import states
@@ -117,6 +118,11 @@ def _round(
     read = list(_read(current))
     found = read_passages(results["acquire"].folder / "passages.jsonl")
     dropped = read_jsonl(results["acquire"].folder / "dropped.jsonl")
+    readings = {
+        row["passage"]: row
+        for row in read_jsonl(results["triage"].folder / "readings.jsonl")
+        if row["question"] == question.id
+    }
     return TracedRound(
         number=current.number,
         mined=mined,
@@ -126,7 +132,9 @@ def _round(
         kind=verdict.triage_class if verdict else "",
         route=verdict.route if verdict else "",
         opened=f"{_said(opened, question)}, {opened.outcome}" if opened else "",
-        passages=tuple(_passage(each) for each in found if question.id in each.serves),
+        passages=tuple(
+            _passage(each, readings.get(each.id)) for each in found if question.id in each.serves
+        ),
         dropped=tuple(
             TracedDrop(row["document"], row["reason"], row["detail"])
             for row in dropped
@@ -171,7 +179,18 @@ def _stating(
             yield _passage(known[id]), count
 
 
-def _passage(passage: Passage) -> TracedPassage:
+def _passage(passage: Passage, reading: Mapping[str, Any] | None = None) -> TracedPassage:
     return TracedPassage(
-        passage.id, passage.title, passage.origin, passage.licence, passage.score, passage.text
+        id=passage.id,
+        title=passage.title,
+        origin=passage.origin,
+        licence=passage.licence,
+        score=passage.score,
+        text=passage.text,
+        digest=passage.digest,
+        fetched=passage.fetched,
+        revision=passage.revision,
+        passed=passage.passed,
+        bits=reading["bits"] if reading else None,
+        kept=reading is None or reading["kept"],
     )

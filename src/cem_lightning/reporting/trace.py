@@ -48,7 +48,16 @@ class TracedAnswer:
 
 @dataclass(frozen=True)
 class TracedPassage:
-    """A passage that was found for it, or that states its answer."""
+    """A passage that was found for it, or that states its answer.
+
+    Attributes:
+        digest: SHA-256 of the document it was cut from.
+        fetched: when that came over the network, ISO 8601; "" if it lay on disk.
+        revision: of the page; "" if its source counts none.
+        passed: the filters that have let it in.
+        bits: gained by reading it, in log-likelihood of the right answer; None if not asked so.
+        kept: whether it goes on serving the question after that.
+    """
 
     id: str
     title: str
@@ -56,6 +65,12 @@ class TracedPassage:
     licence: str
     score: float
     text: str
+    digest: str = ""
+    fetched: str = ""
+    revision: str = ""
+    passed: tuple[str, ...] = ()
+    bits: float | None = None
+    kept: bool = True
 
 
 @dataclass(frozen=True)
@@ -228,10 +243,21 @@ def _passage(passage: TracedPassage, times: int | None = None) -> Tree:
         passage.origin or "origin not given",
         passage.licence or "licence not given",
     ]
+    if passage.revision:
+        told.append(f"revision {passage.revision}")
+    if passage.fetched:
+        told.append(f"fetched {passage.fetched}")
+    if passage.digest:
+        told.append(f"sha256 {passage.digest[:12]}")
     if times is not None:
         told.append(f"read {_count(times, 'time')}")
     leaf = Tree(Text(" · ".join(told)))
     leaf.add(Text(shorten(passage.text, _CHARACTERS, placeholder=" …"), "dim"))
+    if passage.passed and times is None:
+        leaf.add(Text(f"passed: {', '.join(passage.passed)}"))
+    if passage.bits is not None:
+        helps = "kept" if passage.kept else "does not help, left out"
+        leaf.add(Text(f"reading it gives the right answer {passage.bits:+.2f} bits: {helps}"))
     return leaf
 
 
