@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -220,3 +221,40 @@ def test_nothing_depends_on_the_hash_seed() -> None:
     ]
     assert printed[0] == printed[1]
     assert "Passage(" in printed[0]
+
+
+def test_copies_that_contradict_each_other_are_all_left_out() -> None:
+    told = (
+        "In 1898 the chemist Ramsay isolated neon from liquid air in London.",
+        "In 1889 the chemist Ramsay isolated neon from liquid air in London.",
+    )
+    acquired = run("neon", texts=(*told, TELLING[3], *FILLER))
+    assert [each.document for each in acquired.passages] == ["d2"]
+    assert [(each.document, each.reason) for each in acquired.dropped] == [
+        ("d0", "disagreement"),
+        ("d1", "disagreement"),
+    ]
+    assert {each.detail for each in acquired.dropped} == {"number, 1898 against 1889"}
+
+
+def test_a_domain_gives_no_more_than_it_may() -> None:
+    hosts = ("a.arle.co.uk", "b.arle.co.uk", "c.org", "arle.co.uk")
+    told = ("Ramsay isolated neon", "A chemist found neon", "Neon was isolated", "Air holds neon")
+    texts = tuple(
+        Document(host, text, "", f"https://{host}/page")
+        for host, text in zip(hosts, told, strict=True)
+    )
+    settings = CONFIG.model_copy(update={"per_domain": 1, "passages": 4})
+    pools = Pools(tuple(question(gas) for gas in GASES), ())
+    found = acquire([mistake("neon")], Corpus(texts), pools, settings, 1, count)
+    assert len(found.passages) == 2
+    assert [each.reason for each in found.dropped] == ["domain", "domain"]
+    assert {each.detail for each in found.dropped} == {"arle.co.uk has given 1"}
+
+
+def test_every_passage_tells_where_it_is_from_and_what_it_has_passed() -> None:
+    (first, *_) = run("neon").passages
+    assert first.digest == sha256(first.text.encode()).hexdigest()  # it fits whole
+    assert first.passed[0] == "relevance" and "decontamination" in first.passed
+    (drawn, *_) = run("neon").control
+    assert drawn.passed == first.passed[1:]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from cem_lightning.errors import UserError
 from cem_lightning.knowledge.bm25 import content_words
@@ -78,6 +79,7 @@ def acquire(
         _candidates(mistake, query, found, corpus, index, filters, config)
         for mistake, query, found in zip(mistakes, queries, hits, strict=True)
     ]
+    filters.quarantine(chain.from_iterable(offered))
     for candidates in offered:
         filters.offer(candidates)
     filters.miss(corpus.unfetched)

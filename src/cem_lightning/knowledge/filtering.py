@@ -18,6 +18,7 @@ from cem_lightning.knowledge.config import KnowledgeConfig
 from cem_lightning.knowledge.corpora import Corpus, Unfetched
 from cem_lightning.knowledge.cutting import cut
 from cem_lightning.knowledge.decontamination import LeakIndex
+from cem_lightning.knowledge.disagreement import disagreements
 from cem_lightning.knowledge.duplicates import Duplicates
 from cem_lightning.knowledge.records import Document, Passage
 from cem_lightning.knowledge.retrievers import quota
@@ -95,6 +96,14 @@ class PassageFilters:
     def cut(self, document: Document, score: Callable[[str], float]) -> str:
         """The stretch of a document that matters most, no longer than a passage may be."""
         return self._cut(document, score, self._config.passage_tokens)
+
+    def quarantine(self, candidates: Iterable[Candidate]) -> None:
+        """Note which texts contradict each other: one of them is false, and none is let in."""
+        titles = {each.text: each.document.title for each in candidates if each.text}
+        texts = list(titles)
+        for found in disagreements(texts, list(titles.values())):
+            for member in found.members:
+                self._quarantined[texts[member]] = f"{found.kind}, {found.detail}"
 
     def offer(self, candidates: Sequence[Candidate]) -> None:
         """Take in the first of a mistake's candidates that pass, or note why not."""
