@@ -8,14 +8,22 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 import httpx
 
+from cem_lightning.knowledge.manners import (
+    BACKOFF,
+    BUSY,
+    LONGEST_BACKOFF,
+    LONGEST_PAUSE,
+    SLOWEST,
+    NotNow,
+    pause_of,
+    plain,
+    user_agent,
+)
 from cem_lightning.knowledge.responses import ResponseCache
 from cem_lightning.secrets import redacted
 
@@ -23,25 +31,13 @@ from cem_lightning.secrets import redacted
 # for at least 5 seconds" (https://www.mediawiki.org/wiki/Manual:Maxlag_parameter).
 MAX_LAG = 5
 LARGEST = 16 * 2**20  # bytes of a response; the longest articles have about one million
-LONGEST_PAUSE = 300.0  # seconds that are waited because a source asks to
-BACKOFF, LONGEST_BACKOFF = 1.0, 60.0  # seconds; doubled with every attempt
-SLOWEST = 4  # timeouts that a whole response may take, however steadily it drips
 MOST_CONTINUED = 50  # responses to one question
 
-_BUSY = (408, 425, 429, 500, 502, 503, 504)
 _LATER = ("maxlag", "ratelimited", "readonly")
 
 
 class ApiFailure(Exception):
     """A request that was not answered; the message says why, in words for the user."""
-
-
-class _NotNow(Exception):
-    """A request that may well be answered later, after `pause` seconds if that is known."""
-
-    def __init__(self, reason: str, pause: float | None = None) -> None:
-        super().__init__(reason)
-        self.pause = pause
 
 
 class MediaWiki:
@@ -119,10 +115,10 @@ class MediaWiki:
 
     @cached_property
     def _client(self) -> httpx.Client:
-        # The form that https://foundation.wikimedia.org/wiki/Policy:User-Agent_policy asks for.
-        agent = f"cem-lightning/{_version()} ({self._contact}) httpx/{httpx.__version__}"
         return httpx.Client(
-            headers={"User-Agent": agent}, timeout=self._timeout, follow_redirects=False
+            headers={"User-Agent": user_agent(self._contact)},
+            timeout=self._timeout,
+            follow_redirects=False,
         )
 
     def close(self) -> None:
@@ -142,7 +138,7 @@ class MediaWiki:
         for attempt in range(self._retries + 1):
             try:
                 return self._attempt(sent)
-            except _NotNow as busy:
+            except NotNow as busy:
                 if attempt == self._retries:
                     times = f" ({attempt + 1} attempts)" if attempt else ""
                     raise ApiFailure(f"{busy}{times}") from None
@@ -166,14 +162,14 @@ class MediaWiki:
                     _refuse_redirect(response)
                 body = self._read(response)
         except httpx.TimeoutException:
-            raise _NotNow(f"does not answer within {self._timeout:g} s") from None
+            raise NotNow(f"does not answer within {self._timeout:g} s") from None
         except (httpx.InvalidURL, UnicodeError):  # a host's name is encoded only when it is used
             raise ApiFailure("is no address of a server") from None
         except httpx.DecodingError:
             raise ApiFailure("answers with a body that cannot be decompressed") from None
         except httpx.HTTPError as error:
             told = redacted(str(error)) or type(error).__name__
-            raise _NotNow(f"cannot be reached ({told})") from None
+            raise NotNow(f"cannot be reached ({told})") from None
         return _content(response, body)
 
     def _read(self, response: httpx.Response) -> bytes:
@@ -184,31 +180,31 @@ class MediaWiki:
             if len(body) > LARGEST:
                 raise ApiFailure(f"answers with more than {LARGEST} bytes")
             if time.monotonic() - started > SLOWEST * self._timeout:
-                raise _NotNow(f"did not end its answer within {SLOWEST * self._timeout:g} s")
+                raise NotNow(f"did not end its answer within {SLOWEST * self._timeout:g} s")
         return body
 
 
 def _content(response: httpx.Response, body: bytes) -> dict[str, Any]:
     """The JSON object that was answered, if it is no error."""
-    pause = _pause(response.headers.get("Retry-After", ""))
+    pause = pause_of(response.headers.get("Retry-After", ""))
     value = _json(body)
     error = value.get("error") if value is not None else None
     code, told = "", ""
     if isinstance(error, dict):
-        code = _plain(error.get("code", ""))
-        told = f"{code}: {_plain(error.get('info', ''))}"
-    if response.status_code in _BUSY:
-        raise _NotNow(f"answers with status {response.status_code}{told and f' ({told})'}", pause)
+        code = plain(error.get("code", ""))
+        told = f"{code}: {plain(error.get('info', ''))}"
+    if response.status_code in BUSY:
+        raise NotNow(f"answers with status {response.status_code}{told and f' ({told})'}", pause)
     if response.is_error:
-        said = told or _plain(body[:2000].decode("utf-8", "replace"))
+        said = told or plain(body[:2000].decode("utf-8", "replace"))
         raise ApiFailure(f"answers with status {response.status_code} ({said})")
     if value is None:
         raise ApiFailure(
             "answers with something else than a JSON object, so it is no MediaWiki's api.php: "
-            f"{_plain(body[:200].decode('utf-8', 'replace'))!r}"
+            f"{plain(body[:200].decode('utf-8', 'replace'))!r}"
         )
     if code in _LATER or code.startswith("internal_api_error"):
-        raise _NotNow(f"is busy ({told})", pause or (float(MAX_LAG) if code == "maxlag" else None))
+        raise NotNow(f"is busy ({told})", pause or (float(MAX_LAG) if code == "maxlag" else None))
     if error is not None:
         raise ApiFailure(f"refuses the request ({told})")
     return value
@@ -223,7 +219,7 @@ def _shaped(value: dict[str, Any], listed: str | None) -> dict[str, Any]:
             return value
     raise ApiFailure(
         f"answers without the list query.{listed or 'pages'}, so it is no MediaWiki's api.php (of "
-        f"version 1.25 or later): {_plain(json.dumps(value, ensure_ascii=False)[:200])!r}"
+        f"version 1.25 or later): {plain(json.dumps(value, ensure_ascii=False)[:200])!r}"
     )
 
 
@@ -243,32 +239,7 @@ def _json(body: bytes) -> dict[str, Any] | None:
 
 def _refuse_redirect(response: httpx.Response) -> NoReturn:
     """Nobody is asked but whom the user named: articles are trained on."""
-    target = _plain(redacted(response.headers.get("Location", "")).partition("?")[0])
+    target = plain(redacted(response.headers.get("Location", "")).partition("?")[0])
     raise ApiFailure(
         f"redirects to {target!r}; if that is where the articles are, set knowledge.endpoint to it"
     )
-
-
-def _pause(header: str) -> float | None:
-    """Seconds of a Retry-After header, which holds them or a date (RFC 9110, 10.2.3)."""
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        until = parsedate_to_datetime(header)
-        return max(0.0, (until.astimezone(UTC) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _version() -> str:
-    try:
-        return version("cem-lightning")
-    except PackageNotFoundError:  # a checkout that is not installed
-        return "0"
-
-
-def _plain(value: Any) -> str:
-    """Someone else's text, fit for one line of a message."""
-    return redacted(" ".join("".join(c if c.isprintable() else " " for c in str(value)).split()))[
-        :300
-    ]
