@@ -10,6 +10,7 @@ import pytest
 from cem_lightning.evolution.actions import act
 from cem_lightning.evolution.config import Config
 from cem_lightning.reporting.run_folder import RunRecord
+from tests.websites import Website, article
 from tests.wikipedia import wikipedia_server
 from tests.workspace import Workspace, compose_config, make_workspace
 
@@ -80,8 +81,8 @@ def test_it_checks_and_runs_dry(
     assert (config.folder / "report.html").is_file()
 
 
-def test_a_study_runs_on_its_own_questions_and_on_wikipedia(tmp_path: Path) -> None:
-    """Everything as shipped but for the size of the model and the address of the source."""
+def test_a_study_runs_on_its_own_questions_on_wikipedia_and_on_the_web(tmp_path: Path) -> None:
+    """Everything as shipped but for the size of the model and the addresses of the sources."""
     world = make_workspace(tmp_path)
     published = tmp_path / "xiezhi.v1.json"
     rows = [json.loads(line) for line in (tmp_path / "source.jsonl").open()]
@@ -100,16 +101,24 @@ def test_a_study_runs_on_its_own_questions_and_on_wikipedia(tmp_path: Path) -> N
         )
     )
     texts = [json.loads(line) for line in (tmp_path / "corpus.jsonl").open()]
-    with wikipedia_server({each["title"]: each["text"] for each in texts}) as endpoint:
+    pages = {f"/{at}.html": article(each["title"], each["text"]) for at, each in enumerate(texts)}
+    with (
+        wikipedia_server({each["title"]: each["text"] for each in texts}) as endpoint,
+        Website(pages) as site,
+    ):
         config = compose_config(
             "+experiment=qwen_round1",
             "model=tiny",
             f"data.path={published}",
             "data.slice=8",
-            f"knowledge.endpoint={endpoint}",
             "knowledge.contact=someone@example.org",
+            f"knowledge.searxng={site.address}",
             f"knowledge.cache={tmp_path / 'cache'}",
-            "knowledge.requests_per_second=1000",
+            f"knowledge.sources.wikipedia.endpoint={endpoint}",
+            "knowledge.sources.wikipedia.requests_per_second=1000",
+            "knowledge.sources.web.requests_per_second=1000",
+            "knowledge.sources.web.allow_private=true",
+            "knowledge.languages=null",
             "recipe.tokens=1500",
             "answering.method=cloze",
             "answering.response_tokens=8",

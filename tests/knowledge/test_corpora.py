@@ -243,3 +243,60 @@ def test_a_parquet_file_that_is_none_is_refused(tmp_path: Path) -> None:
         (tmp_path / "c.parquet").write_bytes(content)
         with pytest.raises(UserError, match=r"c\.parquet cannot be read as Parquet"):
             read_corpus(config(tmp_path / "c.parquet"))
+
+
+PAGE = """<html><head><title>The Gruk</title></head><body>
+<nav><a href="/">Home</a> <a href="/about">About us</a></nav>
+<article><h1>The Gruk</h1><p>The gruk lives in the hills of Arle and eats leaves in summer.</p>
+<p>In winter it sleeps below the roots of old oaks, as all gruks do.</p></article>
+<footer>Copyright 2020, all rights reserved</footer></body></html>"""
+
+
+def test_html_is_read_without_its_menus_and_footers(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(PAGE)
+    (tmp_path / "empty.htm").write_text("<html><body></body></html>")
+    documents = read_corpus(config(tmp_path)).documents
+    assert [(each.id, each.title) for each in documents] == [("a.html", "The Gruk")]
+    assert documents[0].text == (
+        "The Gruk\n\nThe gruk lives in the hills of Arle and eats leaves in summer.\n\n"
+        "In winter it sleeps below the roots of old oaks, as all gruks do."
+    )
+
+
+def test_texts_may_stand_in_another_column(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    path.write_text('{"body": "One."}\n')
+    (document,) = read_corpus(config(path, column="body")).documents
+    assert document.text == "One."
+
+
+# what is not read counts too
+LARGE = (json.dumps({"text": "", "more": "x" * 2**23}) + "\n") * 2
+
+
+@pytest.mark.invariant
+def test_a_large_corpus_is_kept_on_disk_and_is_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    rows = [{"text": f"Text {at} tells of hill {at}. " * 40, "title": f"T{at}"} for at in range(99)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    small = read_corpus(config(path)).documents
+    with path.open("a") as file:
+        file.write(LARGE)
+    corpus = read_corpus(config(path, tmp_path / "cache"))
+    assert list((tmp_path / "cache" / "corpora").iterdir())
+    assert tuple(corpus.documents) == small and corpus.documents[7] == small[7]
+    again = read_corpus(config(path, tmp_path / "cache"))
+    assert again.digest == corpus.digest and len(again.documents) == len(small)
+    settings = config(path)
+    (hits,) = again.index(settings).search(["hill 7"], 3)
+    assert hits == read_corpus(settings).index(settings).search(["hill 7"], 3)[0]
+
+
+def test_a_large_corpus_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    with path.open("w") as file:
+        file.write(LARGE + '{"text": 3}\n')
+    for _ in range(2):
+        with pytest.raises(UserError, match="'text' is not text"):
+            read_corpus(config(path, tmp_path / "cache"))
+    assert not [each for each in (tmp_path / "cache" / "corpora").iterdir() if each.is_dir()]

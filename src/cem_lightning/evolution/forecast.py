@@ -18,8 +18,9 @@ from cem_lightning.evolution.config import Config
 from cem_lightning.evolution.measuring import AskedTokens
 from cem_lightning.evolution.prepare import Prepared
 from cem_lightning.evolution.runner import Runner
-from cem_lightning.knowledge.config import WikipediaKnowledge
+from cem_lightning.knowledge.config import WebKnowledge, WikipediaKnowledge, singles
 from cem_lightning.knowledge.open_book import PHRASES
+from cem_lightning.knowledge.web import SPARE_DRAWS
 from cem_lightning.knowledge.wikipedia import RANDOM_BATCH
 from cem_lightning.models.encoding import Encoder
 from cem_lightning.progress import SilentProgress
@@ -194,26 +195,31 @@ def stored_stages(prepared: Prepared) -> list[tuple[int, str]]:
     return noted
 
 
-def _requests(prepared: Prepared, rounds: int) -> Requests | None:
-    """The most requests that `knowledge.wikipedia` would make.
+def _requests(prepared: Prepared, rounds: int) -> tuple[Requests, ...]:
+    """The most requests that each source on a network would get.
 
-    A mistake takes a search for each number of its knowledge points, down to one, and the
-    articles found; the control as many random articles as there may be passages.
+    Of Wikipedia a mistake takes a search for each number of its knowledge points, down to one, and
+    the articles found; the control as many random articles as there may be passages. Of the web it
+    takes a search and the pages found; the control at most as much again.
     """
     config, knowledge = prepared.config, prepared.config.knowledge
-    if not isinstance(knowledge, WikipediaKnowledge):
-        return None
     mistakes = _most_mined(prepared.pools, config)
-    drawn = mistakes * knowledge.passages + RANDOM_BATCH
-    a_round = mistakes * (config.mistakes.points + knowledge.articles)
-    a_round += drawn + drawn // RANDOM_BATCH + 1
     asked = len(prepared.pools.heldout) if config.answering.open_book_passages else 0
-    return Requests(
-        a_round=a_round,
-        open_book=asked * (PHRASES + knowledge.articles),
-        rounds=rounds,
-        a_second=knowledge.requests_per_second,
-    )
+    found = []
+    for each in singles(knowledge):
+        if isinstance(each, WikipediaKnowledge):
+            drawn = mistakes * each.passages + RANDOM_BATCH
+            a_round = mistakes * (config.mistakes.points + each.articles)
+            a_round += drawn + drawn // RANDOM_BATCH + 1
+            a_book, source = PHRASES + each.articles, "Wikipedia"
+        elif isinstance(each, WebKnowledge):
+            a_book, source = 1 + each.results, "the web"
+            a_round = (2 * mistakes + SPARE_DRAWS) * a_book
+        else:
+            continue
+        pace = each.requests_per_second
+        found.append(Requests(source, a_round, asked * a_book, rounds, pace))
+    return tuple(found)
 
 
 def _most_mined(pools: Pools, config: Config) -> int:

@@ -147,6 +147,35 @@ class WikipediaKnowledge(_Fetched):
         return f"knowledge.endpoint: {self.api}"
 
 
+class WebKnowledge(_Fetched):
+    """Pages of the web, found by a SearXNG instance, fetched and kept on disk."""
+
+    retriever: Literal["web"]
+    searxng: str | None = Field(
+        description="address of a SearXNG instance whose settings.yml has json among "
+        "search.formats, such as http://localhost:8080",
+    )
+    language: str = Field(
+        pattern=r"^[a-z][a-zA-Z-]{1,19}$",
+        description="language that is searched in, such as en or zh-CN; or all",
+    )
+    results: int = Field(gt=0, le=50, description="pages to fetch for a mistake")
+    pages_per_domain: int = Field(gt=0, description="most pages of one domain in a round")
+    pages: int = Field(gt=0, description="most pages in a round")
+    concurrency: int = Field(gt=0, description="requests on their way at a time, in all")
+    largest: int = Field(gt=0, description="largest page; bytes when decompressed")
+    redirects: int = Field(ge=0, description="most redirects of a page")
+    allow_private: bool = Field(
+        description="connect to private and local addresses too, as in an intranet; the SearXNG "
+        "instance may always be there"
+    )
+
+    @property
+    def source(self) -> str:
+        """The source as messages name it."""
+        return f"knowledge.searxng: {self.searxng}"
+
+
 class CustomKnowledge(_Kept):
     """A retriever of the user's own, see docs/knowledge.md."""
 
@@ -164,7 +193,7 @@ class CustomKnowledge(_Kept):
 
 
 SingleKnowledge = Annotated[
-    LocalKnowledge | WikipediaKnowledge | CustomKnowledge,
+    LocalKnowledge | WikipediaKnowledge | WebKnowledge | CustomKnowledge,
     Field(discriminator="retriever"),
 ]
 
@@ -174,6 +203,9 @@ class CombinedKnowledge(_Kept):
 
     retriever: Literal["combined"]
     contact: str | None = Field(description="for every source that asks for one")
+    searxng: str | None = Field(
+        description="for every source of the retriever web; null leaves these out"
+    )
     sources: dict[str, SingleKnowledge] = Field(
         min_length=1,
         description="keys of each source by a name for it; what it leaves out of the keys above is "
@@ -201,15 +233,29 @@ class CombinedKnowledge(_Kept):
         return self
 
     @property
+    def asked(self) -> dict[str, SingleKnowledge]:
+        """The sources that can be asked: a web without a SearXNG instance cannot."""
+        return {
+            name: each
+            for name, each in self.sources.items()
+            if not isinstance(each, WebKnowledge) or each.searxng is not None
+        }
+
+    @property
     def source(self) -> str:
         """The sources as messages name them."""
-        return "; ".join(each.source for each in self.sources.values())
+        return "; ".join(each.source for each in self.asked.values())
 
 
 KnowledgeConfig = Annotated[
     SingleKnowledge | CombinedKnowledge,
     Field(discriminator="retriever"),
 ]
+
+
+def singles(config: KnowledgeConfig) -> tuple[SingleKnowledge, ...]:
+    """The sources that are asked, one by one."""
+    return tuple(config.asked.values()) if isinstance(config, CombinedKnowledge) else (config,)
 
 
 def parted(config: KnowledgeConfig) -> tuple[dict[str, Any], dict[str, Any]]:

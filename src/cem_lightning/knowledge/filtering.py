@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from cem_lightning.knowledge.cleaning import Fault, fault_of
 from cem_lightning.knowledge.config import KnowledgeConfig
@@ -19,6 +18,7 @@ from cem_lightning.knowledge.corpora import Corpus, Unfetched
 from cem_lightning.knowledge.cutting import cut
 from cem_lightning.knowledge.decontamination import LeakIndex
 from cem_lightning.knowledge.disagreement import disagreements
+from cem_lightning.knowledge.domains import domain_of
 from cem_lightning.knowledge.duplicates import Duplicates
 from cem_lightning.knowledge.records import Document, Passage
 from cem_lightning.knowledge.retrievers import quota
@@ -201,16 +201,6 @@ class PassageFilters:
 
     def _cut(self, document: Document, score: Callable[[str], float], budget: int) -> str:
         return cut(document.text, score, budget, self._count_tokens)
-
-
-def domain_of(origin: str) -> str:
-    """The registrable domain of an address, such as example.co.uk; "" of anything else."""
-    from tld import get_tld
-
-    if urlsplit(origin).scheme not in ("http", "https"):
-        return ""
-    found: Any = get_tld(origin, as_object=True, fail_silently=True)
-    return str(found.fld) if found else urlsplit(origin).hostname or ""
 
 
 def _passage(candidate: Candidate, serves: tuple[str, ...]) -> Passage:

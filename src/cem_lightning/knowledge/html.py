@@ -35,7 +35,11 @@ def page_text(html: str) -> PageText:
     # NULs and the like are no text, and lxml refuses them
     clean = "".join(each if each.isprintable() or each in "\n\t" else " " for each in html)
     found: Any = trafilatura.bare_extraction(
-        clean, include_comments=False, include_tables=False, favor_precision=True
+        clean,
+        with_metadata=True,
+        include_comments=False,
+        include_tables=False,
+        favor_precision=True,
     )
     text = unicodedata.normalize("NFC", (found and found.text) or "")
     blocks = tuple(line.strip() for line in text.splitlines() if line.strip())

@@ -17,6 +17,7 @@ from cem_lightning.knowledge.config import (
     Filters,
     KnowledgeConfig,
     LocalKnowledge,
+    WikipediaKnowledge,
 )
 from cem_lightning.knowledge.corpora import Corpus, read_corpus
 from cem_lightning.knowledge.records import Document
@@ -70,9 +71,13 @@ def retriever_of(config: KnowledgeConfig) -> Retriever:
         return CombinedRetriever(config)
     if isinstance(config, CustomKnowledge):
         return _custom(config)
-    from cem_lightning.knowledge.wikipedia import WikipediaRetriever
+    if isinstance(config, WikipediaKnowledge):
+        from cem_lightning.knowledge.wikipedia import WikipediaRetriever
 
-    return WikipediaRetriever(config)
+        return WikipediaRetriever(config)
+    from cem_lightning.knowledge.web import WebRetriever
+
+    return WebRetriever(config)
 
 
 class LocalRetriever:
@@ -101,7 +106,7 @@ class CombinedRetriever:
     """Several sources, whose documents are searched together."""
 
     def __init__(self, config: CombinedKnowledge) -> None:
-        self._parts = {name: retriever_of(each) for name, each in config.sources.items()}
+        self._parts = {name: retriever_of(each) for name, each in config.asked.items()}
 
     def known(self) -> Corpus:
         return _together({name: each.known() for name, each in self._parts.items()})

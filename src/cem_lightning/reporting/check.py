@@ -182,12 +182,11 @@ def _forecast_lines(findings: Findings) -> Iterator[str]:
     yield f"Peak memory: about {memory(forecast.memory)}."
     if forecast.disk:
         yield f"Weights of all rounds in the store: about {memory(forecast.disk)}."
-    if forecast.requests is not None:
-        requests = forecast.requests
+    for requests in forecast.requests:
         yield (
-            f"Requests to Wikipedia: at most {amount(requests.total)} ({amount(requests.a_round)} "
-            f"a round, {amount(requests.open_book)} for the open book), at most "
-            f"{duration(requests.seconds)} on top."
+            f"Requests to {requests.source}: at most {amount(requests.total)} "
+            f"({amount(requests.a_round)} a round, {amount(requests.open_book)} for the open "
+            f"book), at most {duration(requests.seconds)} on top."
         )
 
 

@@ -134,12 +134,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class Requests:
-    """Requests to Wikipedia, at most.
+    """Requests to a source, at most.
 
     Attributes:
+        source: "Wikipedia" or "the web".
         open_book: for the held-out questions, once.
     """
 
+    source: str
     a_round: int
     open_book: int
     rounds: int
@@ -166,7 +168,7 @@ class Forecast:
         training_rate: tokens a second in training, estimated from a forward pass.
         memory: peak of a process, in bytes; of the GPU's memory where there is one.
         disk: weights kept in the store, in bytes.
-        requests: None if nothing is fetched.
+        requests: of each source on a network.
     """
 
     device: str
@@ -178,7 +180,7 @@ class Forecast:
     costs: tuple[Cost, ...]
     memory: int
     disk: int
-    requests: Requests | None
+    requests: tuple[Requests, ...]
 
     @property
     def seconds(self) -> float:

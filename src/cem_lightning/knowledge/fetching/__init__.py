@@ -1,0 +1,1 @@
+"""Pages of the web, fetched fast, politely and safely."""

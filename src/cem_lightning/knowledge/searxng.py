@@ -1,0 +1,123 @@
+"""Asks a SearXNG instance for pages, one query at a time (docs.searxng.org/dev/search_api.html).
+
+Every search is kept on disk, unless its engines did not answer; pages are those of `fetching`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+
+from cem_lightning.knowledge.config import WebKnowledge
+from cem_lightning.knowledge.manners import (
+    BACKOFF,
+    BUSY,
+    LONGEST_BACKOFF,
+    LONGEST_PAUSE,
+    NotNow,
+    pause_of,
+    plain,
+    user_agent,
+)
+from cem_lightning.knowledge.responses import ResponseCache
+from cem_lightning.secrets import redacted
+
+
+class SearchFailure(Exception):
+    """A search that was not answered; the message says why, in words for the user."""
+
+
+class SearXng:
+    """A client of one instance.
+
+    Attributes:
+        requests: sent so far.
+        hits: searches that were on disk.
+    """
+
+    def __init__(self, config: WebKnowledge, cache: ResponseCache) -> None:
+        self.requests = 0
+        self.hits = 0
+        self._config = config
+        self._cache = cache
+        self._address = f"{(config.searxng or '').rstrip('/')}/search"
+        self._client = httpx.AsyncClient(
+            headers={"User-Agent": user_agent(config.contact or "")},
+            timeout=config.timeout,
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def aclose(self) -> None:
+        """Close the connection, if one was opened."""
+        await self._client.aclose()
+
+    async def results(self, query: str) -> list[str]:
+        """Addresses of the pages found, the best first.
+
+        Raises:
+            SearchFailure: if there is no answer, after all retries.
+        """
+        sent = {"q": query, "format": "json", "language": self._config.language}
+        request = {"search": self._address, "params": sent}
+        kept = self._cache.get(request)
+        if kept is not None:
+            self.hits += 1
+        else:
+            kept = self._cache.put(request, {"addresses": await self._patiently(sent)})
+        return [each for each in kept["addresses"] if isinstance(each, str)]
+
+    async def _patiently(self, sent: dict[str, str]) -> list[str]:
+        backoff = BACKOFF
+        for attempt in range(self._config.retries + 1):
+            try:
+                return await self._ask(sent)
+            except NotNow as busy:
+                pause = backoff if busy.pause is None else busy.pause
+                if attempt == self._config.retries or pause > LONGEST_PAUSE:
+                    raise SearchFailure(f"{busy} ({attempt + 1} attempts)") from None
+            await asyncio.sleep(pause)
+            backoff = min(2 * backoff, LONGEST_BACKOFF)
+        raise AssertionError("unreachable")
+
+    async def _ask(self, sent: dict[str, str]) -> list[str]:
+        self.requests += 1
+        try:
+            response = await self._client.get(self._address, params=sent)
+        except httpx.TimeoutException:
+            raise NotNow(f"does not answer within {self._config.timeout:g} s") from None
+        except (httpx.InvalidURL, UnicodeError):
+            raise SearchFailure("is no address of a server") from None
+        except httpx.HTTPError as error:
+            told = redacted(str(error)) or type(error).__name__
+            raise NotNow(f"cannot be reached ({told})") from None
+        if response.status_code in BUSY:
+            pause = pause_of(response.headers.get("Retry-After", ""))
+            raise NotNow(f"answers with status {response.status_code}", pause)
+        if response.status_code == 403:
+            raise SearchFailure(
+                "answers with status 403: it must have json among search.formats in its "
+                "settings.yml, and no limiter against us"
+            )
+        if response.status_code != 200:
+            raise SearchFailure(f"answers with status {response.status_code}")
+        return _addresses(response)
+
+
+def _addresses(response: httpx.Response) -> list[str]:
+    """The results of a search, in its order; those of engines that did not answer are missing."""
+    try:
+        value: Any = response.json()
+        rows = value["results"]
+        found: list[str] = [row["url"] for row in rows if isinstance(row.get("url"), str)]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise SearchFailure(
+            "answers without a list of results, so it is no SearXNG: "
+            f"{plain(response.text[:200])!r}"
+        ) from None
+    silent = value.get("unresponsive_engines")
+    if not found and silent:
+        raise NotNow(f"finds nothing, since its engines do not answer ({plain(silent)})")
+    return list(dict.fromkeys(found))

@@ -1,0 +1,141 @@
+"""A web server with pages, robots.txt and a SearXNG's search, which can fail in every way."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+
+@dataclass
+class Reply:
+    """What a path is answered with.
+
+    Attributes:
+        cut: tell of more than is sent, and hang up.
+        hang: send nothing until the server is closed.
+        endless: send the body again and again.
+    """
+
+    body: bytes = b""
+    status: int = 200
+    type: str | None = "text/html; charset=utf-8"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cut: bool = False
+    hang: bool = False
+    endless: bool = False
+
+
+def article(title: str, *paragraphs: str) -> Reply:
+    """A page with a menu, an article and a footer."""
+    told = "".join(f"<p>{each}</p>" for each in paragraphs)
+    return Reply(
+        f"<html><head><title>{title}</title></head><body>"
+        "<nav><a href='/'>Home</a> <a href='/news'>News</a></nav>"
+        f"<article><h1>{title}</h1>{told}</article>"
+        "<footer>Copyright, all rights reserved</footer></body></html>".encode()
+    )
+
+
+class Website:
+    """A site at `address` until the context ends.
+
+    Args:
+        pages: by their paths; a list is answered one after the other, its last for good.
+
+    Attributes:
+        requests: paths asked for so far, with their queries.
+        agents: their User-Agent headers.
+        silent: engines that a search says do not answer.
+    """
+
+    def __init__(self, pages: Mapping[str, Reply | list[Reply]]) -> None:
+        self.pages = dict(pages)
+        self.requests: list[str] = []
+        self.agents: list[str] = []
+        self.silent: list[list[str]] = []
+        self._closed = threading.Event()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    def count(self, path: str) -> int:
+        return sum(urlsplit(each).path == path for each in self.requests)
+
+    def __enter__(self) -> Website:
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: Any) -> None:
+                """Keep the tests' output readable."""
+
+            def do_GET(self) -> None:
+                site.requests.append(self.path)
+                site.agents.append(self.headers.get("User-Agent", ""))
+                reply = site._reply(self.path)
+                self.close_connection = True
+                if reply.hang:
+                    site._closed.wait(10)
+                    return
+                self.send_response(reply.status)
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
+                if reply.type is not None:
+                    self.send_header("Content-Type", reply.type)
+                if not reply.endless:
+                    self.send_header("Content-Length", str(len(reply.body) * (1 + reply.cut)))
+                self.end_headers()
+                try:
+                    self.wfile.write(reply.body)
+                    while reply.endless and not site._closed.is_set():
+                        self.wfile.write(reply.body)
+                except OSError:
+                    pass  # the client has heard enough
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _reply(self, path: str) -> Reply:
+        parts = urlsplit(path)
+        found = self.pages.get(parts.path)
+        if isinstance(found, list):
+            return found.pop(0) if len(found) > 1 else found[0]
+        if found is not None:
+            return found
+        if parts.path == "/search":
+            return self._search(dict(parse_qsl(parts.query)))
+        return Reply(b"no such page", 404)
+
+    def _search(self, params: dict[str, str]) -> Reply:
+        """Pages that hold a word of the query, those with more of them first."""
+        if params.get("format") != "json":
+            return Reply(b"<html>results</html>")
+        asked = params["q"].casefold().split()
+        scores = {
+            path: sum(word in page.body.decode(errors="replace").casefold() for word in asked)
+            for path, page in self.pages.items()
+            if isinstance(page, Reply) and path.endswith(".html")
+        }
+        best = sorted((path for path in scores if scores[path]), key=lambda path: -scores[path])
+        rows = [{"url": f"{self.address}{path}", "title": path} for path in best]
+        told = {"query": params["q"], "results": rows, "unresponsive_engines": self.silent}
+        return Reply(json.dumps(told).encode(), type="application/json")
