@@ -15,6 +15,7 @@ from cem_lightning.questions.normalise import is_chinese, words
 GAP = "____"
 
 _GAP = re.compile(r"_{2,}|[(（]\s*[)）]")
+_EMPTY = re.compile(r"[(（]\s*[)）]")
 _END = re.compile(r"([?？])|[!！。；\n]|[.:;](?=\s|$)")
 _ASKING = re.compile(
     r"(who|whom|whose|what|which|when|where|why|how|is|are|was|were|do|does|did|can|could)\b"
@@ -63,6 +64,9 @@ def tokens_of(text: str) -> Tokens:
     for piece, mark in zip(pieces[::2], [*pieces[1::2], None], strict=True):
         for at, part in enumerate(_GAP.split(piece)):
             found.extend([GAP] if at else [])
+            if not is_chinese(part):
+                found.extend(words(part))
+                continue
             for word in words(part):
                 found.extend(word if is_chinese(word) else (word,))
         if found and (not ends or ends[-1] != len(found)):
@@ -74,6 +78,11 @@ def tokens_of(text: str) -> Tokens:
         and bool(_ASKING.match(" ".join(found[:1])) or _ASKING_CHINESE.search(text))
     )
     return Tokens(tuple(found), tuple(ends), frozenset(asked), interrogative)
+
+
+def has_gap(text: str) -> bool:
+    """Whether a text holds a gap to be filled in."""
+    return "__" in text or _EMPTY.search(text) is not None
 
 
 def aligned(

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
-from cem_lightning.knowledge.alignment import GAP, Place, Tokens, aligned, tokens_of
-from cem_lightning.questions.normalise import words
+from cem_lightning.knowledge.alignment import GAP, Place, Tokens, aligned, has_gap, tokens_of
+from cem_lightning.questions.normalise import is_chinese, words
 from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.records import Question
 
@@ -53,6 +54,15 @@ class _Item:
     rarest: tuple[str, ...]
     generic: bool
 
+    @cached_property
+    def distinct(self) -> frozenset[str]:
+        return frozenset(self.tokens.words)
+
+    @cached_property
+    def allowed(self) -> int:
+        """Edits of words that are still the same question."""
+        return max(1, int((1 - COVERED) * len(self.stem) + 1e-9))
+
     @property
     def stem(self) -> tuple[str, ...]:
         return self.tokens.words
@@ -88,32 +98,38 @@ class LeakIndex:
                     self._source.setdefault(word, []).append(item)
         for number, item in enumerate(self._guarded):
             self._by_sentence.setdefault(item.stem, []).append(number)
-            if len(item.stem) <= LONGEST:  # of longer ones an edit or two leaves 13 words in a row
-                for word in item.rarest:
-                    self._by_word.setdefault(word, []).append(number)
+            for word in item.rarest:
+                self._by_word.setdefault(word, []).append(number)
         self._runs = {size: self._telling(items, size) for size in (RUN, LONG)}
 
     def find(self, text: str) -> list[Leak]:
         """The guarded questions that a text holds, in the order of the pools, each once."""
-        tokens = tokens_of(text)
-        found: dict[int, Leak] = {}
         in_words = words(text)
-        for number, length in self._long(in_words):
-            item = self._guarded[number]
-            rule: Rule = "13-gram" if length >= LONG else "longest run"
-            found[number] = _leak(item, rule, length / len(item.words))
+        found = self.copied(in_words)
+        if not (is_chinese(text) or has_gap(text) or self._near(frozenset(in_words))):
+            return [found[number] for number in sorted(found)]
+        tokens = tokens_of(text)
         held = _Held(f" {' '.join(tokens.words)} ", frozenset(tokens.words))
         for sentence in tokens.sentences():
             for number in self._by_sentence.get(sentence, ()):
                 item = self._guarded[number]
                 if number not in found and (not item.generic or held.gold(item.question)):
                     found[number] = _leak(item, "same question", 1.0)
-        for number in self._candidates(tokens):
+        for number in self._near(held.words):
             if number not in found and (place := self._reworded(number, tokens, held)):
                 item = self._guarded[number]
                 share = 1 - place.distance / len(item.stem)
                 found[number] = _leak(item, "reworded question", share)
         return [found[number] for number in sorted(found)]
+
+    def copied(self, text: tuple[str, ...]) -> dict[int, Leak]:
+        """The long questions that a text in words holds a run of, by n-grams alone."""
+        found: dict[int, Leak] = {}
+        for number, length in self._long(text):
+            item = self._guarded[number]
+            rule: Rule = "13-gram" if length >= LONG else "longest run"
+            found[number] = _leak(item, rule, length / len(item.words))
+        return found
 
     def _item(
         self, pool: str, question: Question, tokens: Tokens, frequency: Counter[str]
@@ -145,8 +161,13 @@ class LeakIndex:
         """Long items with the longest run of their words in the text, where that is a leak."""
         longest: dict[int, int] = {}
         running: dict[int, int] = {}
+        known = self._runs[RUN].get
         for gram in _grams(text, RUN):
-            here = self._runs[RUN].get(gram, ())
+            here = known(gram)
+            if here is None:
+                if running:
+                    running = {}
+                continue
             running = {number: running.get(number, RUN - 1) + 1 for number in here}
             for number, length in running.items():
                 longest[number] = max(length, longest.get(number, 0))
@@ -160,10 +181,14 @@ class LeakIndex:
             if length >= LONG or length >= RUN_SHARE * len(self._guarded[number].words)
         ]
 
-    def _candidates(self, tokens: Tokens) -> list[int]:
-        """Items one of whose rarest words is in the text."""
-        present = dict.fromkeys(tokens.words)
-        return sorted({number for word in present for number in self._by_word.get(word, ())})
+    def _near(self, present: frozenset[str]) -> list[int]:
+        """Items one of whose rarest words is among these, and most of the others too."""
+        known = self._by_word
+        found = {number for word in present & known.keys() for number in known[word]}
+        items = ((number, self._guarded[number]) for number in found)
+        return sorted(
+            number for number, item in items if len(item.distinct - present) <= item.allowed
+        )
 
     def _reworded(self, number: int, tokens: Tokens, held: _Held) -> Place | None:
         """Where the text holds most of a stem in order, as the question rather than the fact.
@@ -173,12 +198,11 @@ class LeakIndex:
         fewer than three is told from a statement by its choices only.
         """
         item = self._guarded[number]
-        allowed = max(1, int((1 - COVERED) * len(item.stem) + 1e-9))
+        allowed = item.allowed
+        if len(item.stem) > LONGEST:  # an edit or two leaves 13 words in a row
+            return None
         listed = held.choices(item.question)
         if len(item.stem) < ASKED and not listed:
-            return None
-        distinct = dict.fromkeys(item.stem)
-        if sum(word not in held.words for word in distinct) > allowed:
             return None
         if item.generic and not held.gold(item.question):
             return None

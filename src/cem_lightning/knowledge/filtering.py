@@ -22,6 +22,7 @@ from cem_lightning.knowledge.domains import domain_of
 from cem_lightning.knowledge.duplicates import Duplicates
 from cem_lightning.knowledge.records import Document, Passage
 from cem_lightning.knowledge.retrievers import quota
+from cem_lightning.questions.normalise import words
 
 Reason = Literal[
     "irrelevant", "empty", Fault, "leak", "duplicate", "near_duplicate", "disagreement", "domain",
@@ -129,9 +130,9 @@ class PassageFilters:
             self.drop(candidate, "domain", f"{domain} has given {domains[domain]}")
             return False
         own = (candidate.question,)
-        copy = self._duplicates.find(text)
+        copy = self._duplicates.find(words(text))
         if copy is None:
-            self._duplicates.add(text)
+            self._duplicates.add(words(text))
             self.passages.append(_passage(candidate, own))
             domains[domain] += 1
             return True
@@ -171,10 +172,10 @@ class PassageFilters:
             candidate = Candidate(at, document, "", text, 0.0)
             if refused := self._refused(text):
                 self.drop(candidate, *refused)
-            elif (copy := self._duplicates.find(text)) is not None:
+            elif (copy := self._duplicates.find(words(text))) is not None:
                 self.drop(candidate, copy.kind, "")
             else:
-                self._duplicates.add(text)
+                self._duplicates.add(words(text))
                 drawn.append(_passage(candidate, ()))
                 total += self._count_tokens(text)
         return tuple(drawn), total

@@ -5,24 +5,47 @@ Works in any script that separates words by spaces, and in Chinese; it does not 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import regex
 import rjieba
 
-_INVISIBLE = regex.compile(r"\p{Cf}")
-# A point, sign or operator that belongs to a number stays: 3.5 is not 35, nor 2*3 the same as 2/3.
-_SEPARATOR = regex.compile(r"(?!\^|(?<!\p{L})[-.*/](?=\d))[\p{P}\p{Z}\p{C}\p{Sk}]")
 _HAN = regex.compile(r"\p{Han}")
+# A point, sign or operator that belongs to a number stays: 3.5 is not 35, nor 2*3 the same as 2/3.
+_LOOSE = regex.compile(r"[-.*/](?:(?<=\p{L}.)|(?!\d))")
+_LOOSE_ASCII = re.compile(r"[-.*/](?:(?<=[a-z].)|(?![0-9]))")
+
+
+class _Plain(dict[int, str]):
+    """What becomes of a character, worked out when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        char, kind = chr(code), unicodedata.category(chr(code))
+        if kind == "Cf":
+            plain = ""
+        elif char not in "^-.*/" and (kind[0] in "PZC" or kind == "Sk"):
+            plain = " "
+        else:
+            plain = char
+        self[code] = plain
+        return plain
+
+
+_PLAIN = _Plain()
 
 
 def normalised(text: str) -> str:
     """`text` under NFKC and case folding, without punctuation, words one space apart."""
-    folded = text.casefold()
-    if not text.isascii():
-        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-        folded = _INVISIBLE.sub("", folded)
-    return " ".join(_SEPARATOR.sub(" ", folded).split())
+    return " ".join(_chunks(text))
+
+
+def _chunks(text: str) -> list[str]:
+    """What stands between separators."""
+    if text.isascii():
+        return _LOOSE_ASCII.sub(" ", text.lower().translate(_PLAIN)).split()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return str(_LOOSE.sub(" ", folded.translate(_PLAIN))).split()
 
 
 def one_width(text: str) -> str:
@@ -39,8 +62,8 @@ def one_width(text: str) -> str:
 
 def words(text: str) -> tuple[str, ...]:
     """The words of the normalised text in order; runs of Chinese are segmented by jieba."""
-    chunks = normalised(text).split()
-    if text.isascii():
+    chunks = _chunks(text)
+    if not is_chinese(text):
         return tuple(chunks)
     found: list[str] = []
     for chunk in chunks:
@@ -51,6 +74,6 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def is_chinese(word: str) -> bool:
-    """Whether a word holds a Chinese character, so that no space belongs beside it."""
-    return not word.isascii() and _HAN.search(word) is not None
+def is_chinese(text: str) -> bool:
+    """Whether a text holds a Chinese character; of a word, so that no space belongs beside it."""
+    return not text.isascii() and _HAN.search(text) is not None
