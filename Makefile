@@ -38,6 +38,7 @@ bench: $(READY)  ## The peers into .venv, then every measurement of docs/benchma
 		--requirement benchmarks/requirements.txt
 	$(BIN)/python benchmarks/answering.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/knowledge.py
 	$(BIN)/python benchmarks/report.py
 
 clean:  ## Remove the environment and build products, keep runs/

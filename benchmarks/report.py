@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
-SCRIPTS = ("answering", "training")
+SCRIPTS = ("answering", "training", "knowledge")
 _OWN = ("python", "tokenizers", "ours")  # versions not named after the library, or not of interest
 
 

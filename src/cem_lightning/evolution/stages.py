@@ -292,7 +292,7 @@ STAGES: dict[str, Stage] = {
     "collect": Stage(collect, 3),
     "acquire": Stage(acquire, 2),
     "triage": Stage(triage, 3),
-    "assemble": Stage(assemble, 3),
+    "assemble": Stage(assemble, 4),
     "train": Stage(train, 3),
 }
 

@@ -194,8 +194,8 @@ class LeakIndex:
         """Where the text holds most of a stem in order, as the question rather than the fact.
 
         A statement with its gap filled in is the fact; with the gap, a question mark or the wrong
-        choices it is the question. So is a stem of at least five words that itself asks; one of
-        fewer than three is told from a statement by its choices only.
+        choices it is the question. So is a stem of at least five words that itself asks, and a
+        shorter one word for word with its gap; one of fewer than three is told by its choices only.
         """
         item = self._guarded[number]
         allowed = item.allowed
@@ -209,7 +209,9 @@ class LeakIndex:
         for place in aligned(item.stem, tokens.words, allowed, item.rarest):
             if not (listed or place.end in tokens.asked):
                 gap = GAP in tokens.words[place.start : place.end]
-                if len(item.stem) < SHORTEST or not (item.tokens.interrogative or gap):
+                whole = gap and place.distance == 0
+                told = len(item.stem) >= SHORTEST and (item.tokens.interrogative or gap)
+                if not (whole or told):
                     continue
             if not self._closer_to_source(place, tokens):
                 return place

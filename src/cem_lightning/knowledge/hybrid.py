@@ -6,6 +6,7 @@ its wheel: no download, no GPU, some thousand texts a second.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -105,8 +106,12 @@ def embed(texts: list[str]) -> np.ndarray[Any, np.dtype[np.float16]]:
 
 @cache
 def _model() -> Any:
-    import wordllama
+    root = logging.getLogger()
+    before = root.level, list(root.handlers)
+    import wordllama  # which sets up the logging of the whole process
 
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
     # by default it would look for the tokenizer in a folder it is not in, and then on a network
     return wordllama.WordLlama.load(
         cache_dir=Path(wordllama.__file__).parent, disable_download=True
