@@ -1,10 +1,11 @@
 """How likely a model finds the accepted answers, with or without texts to read before.
 
-Scores the one response alone: neither other choices nor what the model would write matter.
+Scores responses alone: what the model would write does not matter.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from cem_lightning.answering.config import AnsweringConfig
@@ -21,7 +22,11 @@ def gold_log_likelihoods(
     config: AnsweringConfig,
     advance: Callable[[int], None],
 ) -> list[float | None]:
-    """Summed log-likelihood of each question's accepted response, in nats.
+    """Log-likelihood of each question's accepted answer, in nats.
+
+    Of several choices it is the one among them: the summed log-likelihood of the accepted response
+    less the logarithm of the sum of all responses' likelihoods. A text that makes every choice
+    likelier alike, or another one more so, says nothing in favour of the right one.
 
     Args:
         asked: questions, each with the passages in its prompt.
@@ -38,7 +43,10 @@ def gold_log_likelihoods(
             model,
             [encoder.prompt(prompt) for prompt in prompts],
             [
-                [encoder.continuation(prompt, wording.response(each, each.answer))]
+                [
+                    encoder.continuation(prompt, wording.response(each, index))
+                    for index in range(len(each.choices))
+                ]
                 for prompt, (each, _) in zip(prompts, asked, strict=True)
             ],
             batch_tokens=config.batch_tokens,
@@ -46,4 +54,15 @@ def gold_log_likelihoods(
             share=shares.part,
             total=shares.sum,
         )
-    return [None if score is None else score[0][0] for score in scores]
+    return [
+        None if score is None else _among(score[0], question.answer)
+        for score, (question, _) in zip(scores, asked, strict=True)
+    ]
+
+
+def _among(sums: Sequence[float], gold: int) -> float:
+    """Log-likelihood of one response among all; of a single one its own."""
+    if len(sums) == 1:
+        return sums[0]
+    top = max(sums)
+    return sums[gold] - top - math.log(sum(math.exp(each - top) for each in sums))

@@ -23,8 +23,8 @@ class Reading:
     """What reading a passage does to the right answer of a mistake it was fetched for.
 
     Attributes:
-        bits: by how much the log-likelihood of the accepted response rises, in bits; None if the
-            prompt with the passage does not fit the model's context.
+        bits: by how much the log-likelihood of the accepted answer rises, among the choices if
+            there are several; None if the prompt with the passage exceeds the model's context.
         tokens: of the passage.
         kept: whether the passage goes on serving the mistake.
     """

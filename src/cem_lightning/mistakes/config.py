@@ -70,8 +70,8 @@ class TriageConfig(BaseModel):
     )
     min_bits: float | None = Field(
         description="A passage is kept for a mistake only if reading it alone raises the "
-        "log-likelihood of the right answer by more than this; bits. null keeps all and asks "
-        "nothing."
+        "log-likelihood of the right answer among the choices by more than this; bits. null keeps "
+        "all and asks nothing."
     )
     routes: RoutesConfig
 
