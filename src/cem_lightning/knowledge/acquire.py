@@ -15,7 +15,6 @@ from cem_lightning.errors import UserError
 from cem_lightning.knowledge.bm25 import content_words
 from cem_lightning.knowledge.config import KnowledgeConfig
 from cem_lightning.knowledge.corpora import Corpus
-from cem_lightning.knowledge.decontamination import LeakIndex
 from cem_lightning.knowledge.filtering import Candidate, Dropped, PassageFilters
 from cem_lightning.knowledge.ranking import Hit, Index
 from cem_lightning.knowledge.records import Passage
@@ -71,7 +70,7 @@ def acquire(
         UserError: if a larger share of the passages than allowed held questions of `heldout` or
             `ood`.
     """
-    filters = PassageFilters(LeakIndex(pools), config, count_tokens)
+    filters = PassageFilters(pools, config, count_tokens)
     index = corpus.index(config)
     queries = [" ".join(mistake.points) for mistake in mistakes]
     hits = index.search(queries, config.passages * DEPTH)

@@ -20,9 +20,11 @@ from cem_lightning.knowledge.decontamination import LeakIndex
 from cem_lightning.knowledge.disagreement import disagreements
 from cem_lightning.knowledge.domains import domain_of
 from cem_lightning.knowledge.duplicates import Duplicates
+from cem_lightning.knowledge.paraphrases import Paraphrases
 from cem_lightning.knowledge.records import Document, Passage
 from cem_lightning.knowledge.retrievers import quota
 from cem_lightning.questions.normalise import words
+from cem_lightning.questions.pools import Pools
 
 Reason = Literal[
     "irrelevant", "empty", Fault, "leak", "duplicate", "near_duplicate", "disagreement", "domain",
@@ -77,11 +79,12 @@ class PassageFilters:
     """
 
     def __init__(
-        self, leaks: LeakIndex, config: KnowledgeConfig, count_tokens: Callable[[str], int]
+        self, pools: Pools, config: KnowledgeConfig, count_tokens: Callable[[str], int]
     ) -> None:
         self.passages: list[Passage] = []
         self.dropped: list[Dropped] = []
-        self._leaks = leaks
+        self._leaks = LeakIndex(pools)
+        self._paraphrases = Paraphrases(pools)
         self._config = config
         self._count_tokens = count_tokens
         self._duplicates = Duplicates(config.near_duplicate)
@@ -192,13 +195,20 @@ class PassageFilters:
         if fault := fault_of(text, self._config):
             return fault
         if text not in self._leaking:
-            leaks = self._leaks.find(text)
-            self._leaking[text] = ", ".join(f"{leak.question} ({leak.rule})" for leak in leaks)
+            self._leaking[text] = self._leaked(text)
         if leaked := self._leaking[text]:
             return "leak", leaked
         if text in self._quarantined:
             return "disagreement", self._quarantined[text]
         return None
+
+    def _leaked(self, text: str) -> str:
+        """The held-out questions in a text, and how each was found; "" if there is none."""
+        if leaks := self._leaks.find(text):
+            return ", ".join(f"{leak.question} ({leak.rule})" for leak in leaks)
+        if near := self._paraphrases.find(text):
+            return f"{near[0].id} (similar question, cosine {near[1]:.2f})"
+        return ""
 
     def _cut(self, document: Document, score: Callable[[str], float], budget: int) -> str:
         return cut(document.text, score, budget, self._count_tokens)
