@@ -12,7 +12,9 @@ import pytest
 from cem_lightning.corpus.arrow import load_examples
 from cem_lightning.evolution.run import run
 from cem_lightning.evolution.runner import run_stage
+from cem_lightning.mistakes.points import knowledge_points
 from cem_lightning.progress import SilentProgress
+from cem_lightning.questions.records import Question
 from cem_lightning.reporting.run_folder import RunRecord
 from cem_lightning.storage.atomic import read_jsonl, write_jsonl
 from tests.evolution.finished import stages
@@ -188,3 +190,21 @@ def test_passages_that_do_not_help_are_not_read(world: Workspace) -> None:
         for passage in example.passage_ids
     ]
     assert read and set(read) <= kept
+
+
+def test_the_model_may_name_what_is_looked_up(world: Workspace) -> None:
+    folder = started(world, "named", "mistakes.points_by=model")
+    assert RunRecord.read(folder).last_round == 1
+    (written,) = (
+        path.parent
+        for path in (world.folder / "store" / "collect").glob("*/job.json")
+        if '"points_by": "model"' in path.read_text(encoding="utf-8")
+    )
+    record = json.loads((written / "record.json").read_text(encoding="utf-8"))
+    mistakes = rows(written / "mistakes.jsonl")
+    named = [each for each in mistakes if each["points"] != list(_keyphrases(each))]
+    assert len(named) + record["points_by_keyphrase"] == len(mistakes) > 0
+
+
+def _keyphrases(row: dict[str, Any]) -> tuple[str, ...]:
+    return knowledge_points(Question.from_dict(row["question"]), 4)

@@ -36,7 +36,7 @@ def test_wrong_and_unsure_answers_are_mistakes_and_what_says_nothing_is_none() -
         answer("other", "wrong"),
     ]
     asked = [question(each) for each in ("wrong", "sure", "unparsable", "unsure", "long")]
-    mistakes = collect(asked, answers, CONFIG)
+    mistakes = collect(asked, answers, CONFIG).mistakes
     assert [(each.question.id, each.label, each.prediction) for each in mistakes] == [
         ("wrong", "wrong", 1),
         ("unsure", "ambiguous", 0),
@@ -49,7 +49,7 @@ def test_an_unparsable_answer_is_one_of_format_if_the_right_choice_is_the_likeli
     answers = [
         Answer(name, each, each, None, "unparsable", "Well") for name, each in shares.items()
     ]
-    (mistake,) = collect([question(name) for name in shares], answers, CONFIG)
+    (mistake,) = collect([question(name) for name in shares], answers, CONFIG).mistakes
     assert (mistake.question.id, mistake.label) == ("knows", "format")
     assert (mistake.prediction, mistake.confidence) == (None, 0.0)
 
@@ -67,7 +67,7 @@ def test_wrong_and_unlikely_short_answers_are_mistakes() -> None:
         for name, outcome, prediction, probability in given
     ]
     asked = [Question(name, f"Who found {name}?", ("Janssen",), 0, name) for name, *_ in given]
-    mistakes = collect(asked, answers, CONFIG)
+    mistakes = collect(asked, answers, CONFIG).mistakes
     assert [(each.question.id, each.label, each.prediction) for each in mistakes] == [
         ("wrong", "wrong", None),
         ("unsure", "ambiguous", 0),
@@ -79,11 +79,11 @@ def test_wrong_and_unlikely_short_answers_are_mistakes() -> None:
 
 def test_a_threshold_of_zero_collects_wrong_answers_only() -> None:
     config = MistakesConfig(ambiguous_below=0, points=4)
-    assert collect([question("a")], [answer("a", "right", 0.0)], config) == ()
+    assert collect([question("a")], [answer("a", "right", 0.0)], config).mistakes == ()
 
 
 def test_mistakes_carry_knowledge_points_of_question_and_right_answer() -> None:
-    (mistake,) = collect([question("helium")], [answer("helium", "wrong")], CONFIG)
+    (mistake,) = collect([question("helium")], [answer("helium", "wrong")], CONFIG).mistakes
     assert mistake.points == ("discovered helium", "janssen")
     assert Mistake.from_dict(mistake.as_dict()) == mistake
 
@@ -124,7 +124,7 @@ def test_what_is_ambiguous_is_a_matter_of_the_measure(
         for name, (shares, orders) in UNSURE.items()
     ]
     config = MistakesConfig(ambiguous_by=measure, ambiguous_below=below, points=4)
-    mistakes = collect([question(name) for name in UNSURE], answers, config)
+    mistakes = collect([question(name) for name in UNSURE], answers, config).mistakes
     assert [each.question.id for each in mistakes] == expected
     assert {each.label for each in mistakes} <= {"ambiguous"}
 
@@ -139,7 +139,8 @@ def test_short_answers_are_unsure_by_their_probability_whatever_the_measure(
         for name, probability in (("unsure", 0.3), ("sure", 0.6))
     ]
     config = MistakesConfig(ambiguous_by=measure, ambiguous_below=0.5, points=4)
-    assert [each.question.id for each in collect(asked, answers, config)] == ["unsure"]
+    found = collect(asked, answers, config).mistakes
+    assert [each.question.id for each in found] == ["unsure"]
 
 
 def test_agreement_of_answers_asked_in_one_order_is_an_error() -> None:

@@ -12,6 +12,7 @@ from itertools import islice
 import torch
 
 from cem_lightning.answering.config import AnsweringConfig
+from cem_lightning.answering.generating import generate
 from cem_lightning.answering.matching import exact_match, holds
 from cem_lightning.answering.orders import cyclic_orders, own_order, own_position
 from cem_lightning.answering.records import Answer, Outcome
@@ -112,7 +113,7 @@ def _choose(
         with Shares.here().counted(len(groups), advance) as counted:
             prompts = [prompt for _, prompt in asked]
             by_question = _by_question(counted, len(asked), len(groups))
-            generated = _generate(model, prompts, config, by_question)
+            generated = generate(model, prompts, config, by_question)
     found = iter(zip(scored, generated, strict=True))
     return [_chosen(group, [next(found) for _ in group], wording, config) for group in groups]
 
@@ -165,7 +166,7 @@ def _write(
     "too_long".
     """
     scores = _score(model, asked, wording, config, _nothing, len(asked))
-    texts = _generate(model, [prompt for _, prompt in asked], config, advance)
+    texts = generate(model, [prompt for _, prompt in asked], config, advance)
     answers = []
     for (question, _), score, text in zip(asked, scores, texts, strict=True):
         if score is None or text is None or score[1][0] > config.response_tokens:
@@ -302,49 +303,3 @@ def _probabilities(
     top = max(scores)
     weights = [math.exp(score - top) for score in scores]
     return tuple(weight / sum(weights) for weight in weights)
-
-
-def _generate(
-    model: LanguageModel,
-    prompts: Sequence[str],
-    config: AnsweringConfig,
-    advance: Callable[[int], None],
-) -> list[str | None]:
-    """Greedy responses; None where the prompt leaves no room for one in the context."""
-    tokenizer = model.encoder.tokenizer
-    encoded = [model.encoder.prompt(prompt) for prompt in prompts]
-    room = model.context - config.response_tokens
-    fitting = [index for index, ids in enumerate(encoded) if len(ids) <= room]
-    shares = Shares.here()
-    if shares.first:
-        advance(len(prompts) - len(fitting))
-    fitting.sort(key=lambda index: (-len(encoded[index]), index))
-    batches = []
-    while fitting:
-        longest = len(encoded[fitting[0]]) + config.response_tokens
-        size = max(1, config.batch_tokens // longest)
-        batches.append(fitting[:size])
-        fitting = fitting[size:]
-    texts: dict[int, str] = {}
-    padding = tokenizer.eos_token_id
-    for batch in shares.own(batches):
-        width = max(len(encoded[index]) for index in batch)
-        ids = torch.tensor(
-            [[padding] * (width - len(encoded[index])) + list(encoded[index]) for index in batch]
-        )
-        real = torch.tensor(
-            [[0] * (width - len(encoded[index])) + [1] * len(encoded[index]) for index in batch]
-        )
-        with torch.inference_mode():
-            out = model.network.generate(
-                input_ids=ids.to(model.device),
-                attention_mask=real.to(model.device),
-                max_new_tokens=config.response_tokens,
-                do_sample=False,
-                pad_token_id=padding,
-            )
-        for index, row in zip(batch, out, strict=True):
-            texts[index] = tokenizer.decode(row[width:], skip_special_tokens=True).strip()
-        advance(len(batch))
-    written = shares.merged(texts)
-    return [written.get(index) for index in range(len(prompts))]

@@ -229,10 +229,15 @@ class Loop:
             "pools": self._stored_pools,
             "answers": before.results["answer"].part("answers"),
         }
-        settings = {
+        settings: dict[str, Any] = {
             "mined": [question.id for question in current.mined],
             "mistakes": self._config.mistakes.model_dump(mode="json"),
         }
+        if self._config.mistakes.points_by == "model":
+            inputs["model"] = self._model
+            if before.weights is not None:
+                inputs["weights"] = before.weights
+            settings |= {"model": self._model_settings, "answering": self._asking()}
         self._run(current, "collect", inputs, settings)
 
     def _triage(self, current: Round, course: Course) -> None:

@@ -29,6 +29,7 @@ from cem_lightning.evolution.training import train
 from cem_lightning.knowledge.corpora import Corpus
 from cem_lightning.knowledge.usefulness import Reading
 from cem_lightning.mistakes.config import MistakesConfig, TriageConfig
+from cem_lightning.mistakes.extracting import Write
 from cem_lightning.mistakes.records import LABELS
 from cem_lightning.mistakes.triage import Triaged
 from cem_lightning.questions.wording import Wording
@@ -149,14 +150,18 @@ def collect(job: Job) -> dict[str, Any]:
     source = read_stored_pools(job.inputs["pools"]).source
     questions = [question for question in source if question.id in mined]
     answers = read_answers(job.inputs["answers"] / "source.jsonl")
+    config = MistakesConfig(**job.config["mistakes"])
     with job.progress.stage(job.title, total=len(questions), unit="questions") as task:
-        mistakes = collect_mistakes(questions, answers, MistakesConfig(**job.config["mistakes"]))
+        write = _writer(job) if config.points_by == "model" else None
+        found = collect_mistakes(questions, answers, config, write)
         task.advance(len(questions))
-    write_jsonl(job.folder / "mistakes.jsonl", (each.as_dict() for each in mistakes))
-    labels = [each.label for each in mistakes]
+    write_jsonl(job.folder / "mistakes.jsonl", (each.as_dict() for each in found.mistakes))
+    labels = [each.label for each in found.mistakes]
     outcomes = [each.outcome for each in answers if each.question in mined]
-    return {label: labels.count(label) for label in LABELS} | {
-        outcome: outcomes.count(outcome) for outcome in ("unparsable", "too_long")
+    return {
+        **{label: labels.count(label) for label in LABELS},
+        **{outcome: outcomes.count(outcome) for outcome in ("unparsable", "too_long")},
+        "points_by_keyphrase": found.fallbacks,
     }
 
 
@@ -283,6 +288,8 @@ def assemble(job: Job) -> dict[str, Any]:
     return {"examples": len(assembly.examples), "dropped": assembly.dropped}
 
 
+_LISTED = 64  # tokens of a list of concepts
+
 STAGES: dict[str, Stage] = {
     "convert": Stage(convert, 1),
     "random_model": Stage(random_model, 1),
@@ -322,6 +329,17 @@ def _right(job: Job, answers: str) -> set[str]:
     """The source questions that these answers got right."""
     found = read_answers(job.inputs[answers] / "source.jsonl")
     return {each.question for each in found if each.right}
+
+
+def _writer(job: Job) -> Write:
+    """What the model that made the mistakes writes to prompts."""
+    from cem_lightning.answering.generating import generate
+    from cem_lightning.models.loading import load_model
+
+    model = load_model(job.inputs["model"], job.model_config(), job.inputs.get("weights"))
+    config = AnsweringConfig(**job.config["answering"])
+    config = config.model_copy(update={"response_tokens": _LISTED})
+    return lambda prompts: generate(model, prompts, config, lambda _: None)
 
 
 def _token_counter(encoder: Any) -> Callable[[str], int]:

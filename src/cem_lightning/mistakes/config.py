@@ -30,6 +30,12 @@ class MistakesConfig(BaseModel):
         "ambiguous; 0 collects wrong answers only",
     )
     points: int = Field(gt=0, description="most knowledge points a mistake; phrases")
+    points_by: Literal["keyphrase", "question", "model"] = Field(
+        default="keyphrase",  # for records of runs from before there was a choice
+        description="what is looked up. keyphrase: phrases of stem and right answer, by RAKE; "
+        "question: the stem; model: concepts that the model under training names, and keyphrases "
+        "where it names none",
+    )
 
 
 class RoutesConfig(BaseModel):
