@@ -20,7 +20,7 @@ from cem_lightning.knowledge.bm25 import Bm25, content_words
 from cem_lightning.knowledge.config import Filters
 from cem_lightning.knowledge.ranking import build_index
 from cem_lightning.knowledge.records import Document
-from cem_lightning.mistakes.points import knowledge_points
+from cem_lightning.mistakes.points import STOP_WORDS, knowledge_points
 from cem_lightning.questions import elements as pools
 from cem_lightning.questions.elements_groups import GROUPS
 from cem_lightning.questions.records import Question
@@ -32,11 +32,12 @@ FILTERS = {
 }  # fmt: skip  # as conf/knowledge/elements.yaml
 _WORDS, _LENGTH, _ASKED = 60_000, 80, 8  # of a made-up corpus: vocabulary, document, query
 _ZIPF = 1.15
+_STOP = sorted(each for each in STOP_WORDS if each.isascii() and each.isalpha())[:100]
 _POINTS = 4  # as conf/config.yaml
 
 # in a process of its own, whose memory is that of the search alone
 _LARGE = """
-import json, resource, sys, time
+import json, sys, time
 from pathlib import Path
 from cem_lightning.knowledge.bm25 import Bm25
 from cem_lightning.knowledge.stored import StoredDocuments
@@ -49,7 +50,8 @@ for query in json.loads((folder / "queries.json").read_text()):
     started = time.perf_counter()
     index.search([query], 10)
     took.append(time.perf_counter() - started)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+status = Path("/proc/self/status").read_text()  # ru_maxrss would know of the parent's
+peak = 1024 * int(status.partition("VmHWM:")[2].split()[0])
 print(json.dumps({"opened": opened, "took": took, "peak": peak}))
 """
 
@@ -155,10 +157,17 @@ def _texts(count: int, seed: int) -> Iterator[str]:
     draw = np.random.default_rng(seed)
     for _ in range(0, count, 10_000):
         for row in draw.zipf(_ZIPF, size=(min(count, 10_000), _LENGTH)) % _WORDS:
-            yield " ".join(f"w{each}" for each in row)
+            yield " ".join(map(_word, row))
 
 
 def _queries(count: int, seed: int) -> list[str]:
+    """Of words as frequent as those of the documents, but for stop words."""
     draw = np.random.default_rng(seed + 1)
-    return [" ".join(f"w{each}" for each in row)
-            for row in draw.zipf(_ZIPF, size=(count, _ASKED)) % _WORDS]  # fmt: skip
+    ranks = draw.zipf(_ZIPF, size=100 * count * _ASKED) % _WORDS
+    asked = ranks[ranks >= len(_STOP)][: count * _ASKED].reshape(count, _ASKED)
+    return [" ".join(map(_word, row)) for row in asked]
+
+
+def _word(rank: int) -> str:
+    """The most frequent words are stop words, as in any language."""
+    return _STOP[rank] if rank < len(_STOP) else f"w{rank}"

@@ -75,10 +75,14 @@ class Bm25:
         known = [self._numbers[word] for word in query if word in self._numbers]
         if not known:
             return []
-        scores = self._index.get_scores_from_ids(known)
-        indices, indptr = (self._index.scores[name] for name in ("indices", "indptr"))
+        data, indices, indptr = (self._index.scores[name] for name in ("data", "indices", "indptr"))
+        rows = [slice(indptr[each], indptr[each + 1]) for each in known]
+        scores = np.zeros(self._documents, dtype=data.dtype)
+        for row in rows:
+            # a word has each document once; `get_scores_from_ids` does not use that, and is slower
+            scores[indices[row]] += data[row]
         # only documents that hold a word of the query, one time for every such word
-        found = np.concatenate([indices[indptr[each] : indptr[each + 1]] for each in known])
+        found = np.concatenate([indices[row] for row in rows])
         reached = scores[found]
         enough = min(k * len(known), len(reached))
         least = np.partition(reached, -enough)[-enough]
