@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset, DatasetDict
 
 from cem_lightning.errors import UserError
 from cem_lightning.knowledge.config import LocalKnowledge
@@ -300,3 +301,47 @@ def test_a_large_corpus_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> No
         with pytest.raises(UserError, match="'text' is not text"):
             read_corpus(config(path, tmp_path / "cache"))
     assert not [each for each in (tmp_path / "cache" / "corpora").iterdir() if each.is_dir()]
+
+
+def test_a_data_set_that_was_saved_is_read_by_its_column(tmp_path: Path) -> None:
+    rows = {
+        "body": ["One.", "", "Two.\n\n" + "Long. " * 400, None],
+        "title": ["T", "", None, ""],
+        "url": ["https://example.org/1", "", None, ""],
+    }
+    table = Dataset.from_dict(rows)
+    table.save_to_disk(tmp_path / "one")
+    DatasetDict(train=table, other=table.select([0])).save_to_disk(tmp_path / "two")
+    for corpus in (tmp_path / "one", f"datasets:{tmp_path / 'two'}"):
+        found = read_corpus(config(corpus, tmp_path / "cache", column="body")).documents
+        assert [(each.id, each.title) for each in found] == [("0", "T"), ("2", ""), ("2#2", "")]
+        assert found[0].origin == "https://example.org/1" and "row 2" in found[1].origin
+    (only,) = read_corpus(
+        config(f"{tmp_path / 'two'}#other", tmp_path / "cache", column="body")
+    ).documents
+    assert only.text == "One."
+
+
+@pytest.mark.parametrize(
+    ("corpus", "column", "told"),
+    [
+        ("two#nothing", "body", "no split 'nothing'; it has train"),
+        ("two", "bodi", r"knowledge\.column: .*did you mean 'body'"),
+        ("two", "empty", "holds no text in the column 'empty'"),
+        ("broken", "body", "cannot be loaded"),
+    ],
+)
+def test_a_data_set_that_cannot_be_used_says_why(
+    tmp_path: Path, corpus: str, column: str, told: str
+) -> None:
+    table = Dataset.from_dict({"body": ["One."], "empty": [""]})
+    DatasetDict(train=table).save_to_disk(tmp_path / "two")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "state.json").write_text("{}")
+    with pytest.raises(UserError, match=told):
+        read_corpus(config(f"{tmp_path}/{corpus}", tmp_path / "cache", column=column))
+
+
+def test_a_data_set_that_is_nowhere_is_told_with_the_forms_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be loaded; give datasets:ID"):
+        read_corpus(config("datasets:no-such/data-set", tmp_path / "cache"))

@@ -89,6 +89,7 @@ def test_an_article_becomes_documents_of_its_sections_with_permanent_links(
     assert len({each.id for each in corpus.documents}) == len(corpus.documents)
     for each in found:
         assert each.licence == "CC BY-SA 4.0"
+        assert each.revision == str(REVISION + 1) and each.fetched.endswith("+00:00")
         page = wiki.endpoint.replace("api.php", "index.php")
         assert each.origin == f"{page}?title=Neon&oldid={REVISION + 1}"
 

@@ -16,6 +16,7 @@ from cem_lightning.errors import UserError, nearest
 from cem_lightning.knowledge.config import Filters, LocalKnowledge
 from cem_lightning.knowledge.folders import SUFFIXES as TEXT
 from cem_lightning.knowledge.folders import folder_documents
+from cem_lightning.knowledge.hub_corpora import documents, is_data_set, open_table
 from cem_lightning.knowledge.parquet import SUFFIXES as PARQUET
 from cem_lightning.knowledge.parquet import parquet_rows
 from cem_lightning.knowledge.ranking import Index, build_index
@@ -80,6 +81,8 @@ def read_corpus(config: LocalKnowledge) -> Corpus:
         from cem_lightning.knowledge import elements
 
         return Corpus(elements.documents())
+    if is_data_set(config.corpus):
+        return _data_set(config)
     path = Path(config.corpus).expanduser()
     if not path.exists():
         hint = nearest(config.corpus, ["elements"])
@@ -87,8 +90,8 @@ def read_corpus(config: LocalKnowledge) -> Corpus:
     if path.is_file() and (told := _other_form(path)) is not None:
         raise UserError(f"{_KEY}: {config.corpus}: {told}.")
     if _size(path) < _LARGE:
-        documents = tuple(_read(path, config.column))
-        return Corpus(documents) if documents else _refuse_empty(config, path)
+        held = tuple(_read(path, config.column))
+        return Corpus(held) if held else _refuse_empty(config, path)
     parts = [_VERSION, config.column, "" if path.is_dir() else path.name]
     name = digest_value([*parts, digest_path(path, config.cache / "digests")])[:24]
     folder = config.cache / "corpora" / name
@@ -96,6 +99,20 @@ def read_corpus(config: LocalKnowledge) -> Corpus:
     with lock_of(folder):  # other jobs may read the same corpus at this moment
         if not folder.exists() and not keep(_read(path, config.column), folder):
             _refuse_empty(config, path)
+    return Corpus(StoredDocuments(folder))
+
+
+def _data_set(config: LocalKnowledge) -> Corpus:
+    table = open_table(config)
+    parts = [_VERSION, config.corpus, config.column, table._fingerprint]
+    folder = config.cache / "corpora" / digest_value(parts)[:24]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with lock_of(folder):
+        if not folder.exists() and not keep(documents(table, config), folder):
+            raise UserError(
+                f"{_KEY}: {config.corpus} holds no text in the column {config.column!r}; name "
+                "another by knowledge.column."
+            )
     return Corpus(StoredDocuments(folder))
 
 

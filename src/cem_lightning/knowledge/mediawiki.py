@@ -91,12 +91,19 @@ class MediaWiki:
             ApiFailure: if there is no answer, after all retries, or none of this form.
         """
         listed = params.get("list")
-        request = {"endpoint": self._endpoint, "params": dict(params), "draw": draw}
+        request = self._request(params, draw)
         kept = self._cache.get(request)
         if kept is not None:
             self.hits += 1
             return _shaped(kept, listed)
         return self._cache.put(request, _shaped(self._answer(params), listed))
+
+    def retrieved(self, params: Mapping[str, str]) -> str:
+        """When the response to `query` came, ISO 8601 in UTC."""
+        return self._cache.retrieved(self._request(params, ""))
+
+    def _request(self, params: Mapping[str, str], draw: str) -> dict[str, Any]:
+        return {"endpoint": self._endpoint, "params": dict(params), "draw": draw}
 
     def continued(self, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """All responses to a question whose answer comes in several.

@@ -24,12 +24,21 @@ class ResponseCache:
 
     def get(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
         """What a request was answered with, or None if that is not known or cannot be read."""
+        stored = self._entry(request)
+        return None if stored is None else stored["response"]
+
+    def retrieved(self, request: Mapping[str, Any]) -> str:
+        """When a request was answered, ISO 8601 in UTC; "" if that is not known."""
+        stored = self._entry(request)
+        return "" if stored is None else str(stored.get("retrieved", ""))
+
+    def _entry(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
         try:
             stored = json.loads(self._path(request).read_text(encoding="utf-8"))
-            response = stored["response"] if stored["request"] == request else None
+            whole = stored["request"] == request and isinstance(stored["response"], dict)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return response if isinstance(response, dict) else None
+        return stored if whole else None
 
     def put(self, request: Mapping[str, Any], response: dict[str, Any]) -> dict[str, Any]:
         """Keep a response unless another process was first; returns the one that is kept.

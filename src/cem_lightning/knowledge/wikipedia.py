@@ -197,18 +197,17 @@ class _Wiki:
         told: dict[str, Any] = {}
         # Whole articles come one a request: "exlimit was too large for a whole article extracts
         # request, lowered to 1" (https://www.mediawiki.org/wiki/Extension:TextExtracts).
-        for response in self._api.continued(
-            {
-                "prop": "extracts|info|pageprops",
-                "explaintext": "1",
-                "exsectionformat": "wiki",
-                "exlimit": "1",
-                "ppprop": "disambiguation",
-                "redirects": "1",
-                "pageids": str(page),
-                **self._spoken,
-            }
-        ):
+        asked = {
+            "prop": "extracts|info|pageprops",
+            "explaintext": "1",
+            "exsectionformat": "wiki",
+            "exlimit": "1",
+            "ppprop": "disambiguation",
+            "redirects": "1",
+            "pageids": str(page),
+            **self._spoken,
+        }
+        for response in self._api.continued(asked):
             for each in response["query"].get("pages", [])[:1]:  # none leads to another wiki
                 told |= each if isinstance(each, dict) else {}
         target = told.get("pageid")  # another one where the page redirects
@@ -218,7 +217,7 @@ class _Wiki:
         properties = told.get("pageprops")
         if isinstance(properties, dict) and "disambiguation" in properties:
             return []
-        documents = article_documents(told, self._config.api)
+        documents = article_documents(told, self._config.api, self._api.retrieved(asked))
         self.documents.extend(documents)
         return documents
 
@@ -228,12 +227,13 @@ def search_words(phrase: str) -> str:
     return " ".join(_OPERATORS.sub(" ", phrase).split())
 
 
-def article_documents(page: dict[str, Any], api: str) -> list[Document]:
+def article_documents(page: dict[str, Any], api: str, fetched: str = "") -> list[Document]:
     """An article as documents of a few paragraphs of one section.
 
     Args:
         page: "pageid", "title", "lastrevid" and the plain-text "extract" of the API.
         api: the api.php it comes from; beside it lies the index.php of permanent links.
+        fetched: when it came, ISO 8601 in UTC.
     """
     title, text, revision = (page.get(key) for key in ("title", "extract", "lastrevid"))
     if not (isinstance(title, str) and isinstance(text, str) and isinstance(revision, int)):
@@ -247,7 +247,7 @@ def article_documents(page: dict[str, Any], api: str) -> list[Document]:
     ]
     name = f"{urlsplit(api).hostname}/{page['pageid']}@{revision}"
     return [
-        Document(f"{name}#{at}", piece, heading, origin, LICENCE)
+        Document(f"{name}#{at}", piece, heading, origin, LICENCE, fetched, str(revision))
         for at, (heading, piece) in enumerate(found, start=1)
     ]
 
