@@ -108,9 +108,13 @@ def _walk(
         if not parts:
             break
         field = model.model_fields.get(str(part)) if model else None
-        options = _models(field.annotation) if field else []
+        annotation: Any = field.annotation if field else None
+        if get_origin(annotation) is dict:
+            path.append(parts.pop(0))  # a name that the user gave
+            annotation = get_args(annotation)[1]
+        options = _models(annotation) if field else []
         model = options[0] if len(options) == 1 else None
-        if len(options) > 1:
+        if len(options) > 1 and parts:
             tag = parts.pop(0)
             model = next((each for each in options if _has_tag(each, tag)), None)
     return path, model

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from cem_lightning.answering import asking
+from cem_lightning.answering import asking, generating
 from cem_lightning.answering.asking import ask, ask_stream
 from cem_lightning.answering.config import AnsweringConfig
 from cem_lightning.answering.sharding import Shares
@@ -122,7 +122,8 @@ def shared(
 
         return work(advance)
 
-    monkeypatch.setattr(asking, "Shares", Threads)
+    for module in (asking, generating):
+        monkeypatch.setattr(module, "Shares", Threads)
     with ThreadPoolExecutor(WORLD) as pool:
         return list(pool.map(process, range(WORLD))), done
 

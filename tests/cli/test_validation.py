@@ -37,6 +37,8 @@ def test_every_option_of_every_group_composes(group: str) -> None:
         "jsonl": ["data.source=q.jsonl"],
         "datasets": ["data.path=x/y"],
         "local": ["knowledge.corpus=c.jsonl"],
+        "hybrid": ["knowledge.corpus=c.jsonl"],
+        "custom": ["knowledge.target=notes:Notes"],
     }
     for option in options:
         compose_config(f"{group}={option}", *fill.get(option, []))

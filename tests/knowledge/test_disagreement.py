@@ -59,6 +59,7 @@ def test_an_altered_copy_is_found_also_when_it_is_reworded(
             "Chapter 4 tells how king number 4 crossed river 4 and built town 4 on its bank.",
         ),
         ("He was 12.", "He was 13."),
+        ("The wimp lives near Bresk, as is known.", "The pell lives near Eltz, as is known."),
         ("", ""),
     ],
 )

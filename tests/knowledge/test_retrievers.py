@@ -26,6 +26,7 @@ from cem_lightning.mistakes.records import Mistake
 from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.records import Question
 from tests.knowledge.settings import FILTERS
+from tests.workspace import compose_config
 
 NEON = Question("neon", "Which chemist isolated neon from air?", ("Ramsay", "Curie"), 0, "neon")
 
@@ -51,8 +52,8 @@ class Notes:
     ) -> Corpus:
         served(len(queries), "")
         found = [
-            Document(f"{at}", f"{self._greeting}: Ramsay isolated neon from air, number {at}.")
-            for at in range(6)
+            Document(word, f"{self._greeting}: Ramsay isolated neon from air, {word} he said.")
+            for word in ("gladly", "quickly", "slowly", "calmly", "proudly", "quietly")
         ]
         beside = Document("beside", "The river flows past the town and into the sea.")
         return Corpus((*found, beside), len(found), (Unfetched("gone", "status", "404"),))
@@ -77,13 +78,14 @@ def config_of(values: dict[str, Any]) -> KnowledgeConfig:
 def combined(tmp_path: Path, **quotas: int) -> CombinedKnowledge:
     text = tmp_path / "notes"
     text.mkdir(exist_ok=True)
-    for at in range(6):
-        (text / f"{at}.txt").write_text(f"In year {at} the chemist Ramsay isolated neon from air.")
+    for word in ("young", "old", "bright", "tall", "learned", "patient"):
+        (text / f"{word}.txt").write_text(f"The {word} chemist Ramsay isolated neon from air.")
     found = config_of(
         {
             "retriever": "combined",
             "cache": str(tmp_path / "cache"),
             "contact": None,
+            "searxng": None,
             **FILTERS,
             "passages": 5,
             "near_duplicate": 1.0,
@@ -164,3 +166,16 @@ def test_a_wrong_key_of_a_source_is_named(tmp_path: Path) -> None:
     values["sources"]["own"]["tarrget"] = "x"
     with pytest.raises(ValidationError, match=r"sources\.own\.custom\.tarrget"):
         config_of(values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (["knowledge.sources.web.passages=0"], r"^knowledge\.sources\.web\.passages: .*greater"),
+        (["+knowledge.sources.mine.retriever=local"], r"knowledge\.sources\.mine\.corpus: must be"),
+        (["knowledge.languages=[xx]"], r"knowledge\.languages: 'xx' is no language"),
+    ],
+)
+def test_a_key_is_named_as_it_was_written(changes: list[str], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        compose_config("knowledge=wikipedia_and_web", *changes)

@@ -368,8 +368,12 @@ def test_every_shipped_source_has_the_keys_that_experiments_may_set() -> None:
     folder = Path(__file__).parents[2] / "conf" / "knowledge"
     shared = {"passages", "passage_tokens", "min_score", "near_duplicate", "leak_threshold"}
     for path in sorted(folder.glob("*.yaml")):
-        corpus = ["knowledge.corpus=elements"] if path.stem == "local" else []
-        found = compose_config(f"knowledge={path.stem}", *corpus).knowledge
+        needed = {
+            "local": ["knowledge.corpus=elements"],
+            "hybrid": ["knowledge.corpus=elements"],
+            "custom": ["knowledge.target=notes:Notes"],
+        }
+        found = compose_config(f"knowledge={path.stem}", *needed.get(path.stem, ())).knowledge
         assert shared < set(found.model_dump())
         for word in ("# Needs: ", "# Costs: "):
             assert word in path.read_text(encoding="utf-8")

@@ -26,6 +26,7 @@ _BOILERPLATE = (
     "privacy policy", "sign up for", "subscribe to", "terms of service", "terms of use",
     "版权所有", "隐私政策", "服务条款", "登录后", "点击这里",
 )  # fmt: skip
+_WRITTEN_AS = {"wuu": "zh", "yue": "zh", "arz": "ar", "ary": "ar", "nb": "no"}
 _BOILERPLATE_WORDS = 40  # a text with such a phrase tells something else if it is longer
 
 
@@ -49,7 +50,8 @@ def language_of(text: str) -> str:
     """The language a text is most likely in, ISO 639-1."""
     import py3langid
 
-    return str(py3langid.classify(text)[0])
+    found = str(py3langid.classify(text)[0])
+    return _WRITTEN_AS.get(found, found)
 
 
 def _repetition(text: str, tokens: tuple[str, ...]) -> str:

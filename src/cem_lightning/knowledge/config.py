@@ -16,6 +16,15 @@ ACCESS_KEYS = (
 
 _CONTACT = re.compile(r"[\x21-\x27\x2a-\x7e]+(@|://)[\x21-\x27\x2a-\x7e]+")
 
+# what py3langid can tell apart and ISO 639-1 has two letters for
+_CODES = """
+    af am an ar as az ba be bg bn br bs ca cs cy da de dz el en eo es et eu fa fi fo fr fy ga gd gl
+    gu he hi hr ht hu hy id ig is it ja jv ka kk km kn ko ku ky la lb lg ln lo lt lv mg mk ml mn mr
+    ms mt my ne nl nn no oc om or pa pl ps pt qu ro ru rw se si sk sl sn so sq sr st sv sw ta te tg
+    th tk tl tr tt ug uk ur uz vi vo wa xh yo zh zu
+"""
+_LANGUAGES = frozenset(_CODES.split())
+
 Ranking = Literal["bm25", "hybrid"]
 
 
@@ -60,6 +69,14 @@ class Filters(BaseModel):
         description="a run refuses if more than this share of the retrieved passages held "
         "questions of heldout or ood",
     )
+
+    @field_validator("languages")
+    @classmethod
+    def _known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for each in value or ():
+            if each not in _LANGUAGES:
+                raise ValueError(f"{each!r} is no language that can be told; give codes such as en")
+        return value
 
 
 class _Kept(Filters):

@@ -124,7 +124,7 @@ def _pairs(statements: Sequence[_Statement]) -> Iterator[tuple[int, int]]:
 
 def _conflict(a: _Statement, b: _Statement) -> tuple[Kind, str] | None:
     """What two texts contradict each other in, with what each says."""
-    if a.title and b.title and not a.title & b.title:
+    if not _of_one_thing(a, b):
         return None
     least = _ALIKE * max(a.rest.total(), b.rest.total())
     if (a.rest & b.rest).total() < least:
@@ -146,6 +146,15 @@ def _conflict(a: _Statement, b: _Statement) -> tuple[Kind, str] | None:
     return None
 
 
+def _of_one_thing(a: _Statement, b: _Statement) -> bool:
+    """Whether titles share a word, or the first word of either text that tells is in the other."""
+    if a.title and b.title:
+        return bool(a.title & b.title)
+    return any(
+        own.subject in other.rest or own.subject in other.names for own, other in ((a, b), (b, a))
+    )
+
+
 def _often(words: Counter[str]) -> bool:
     return any(count > 1 for word, count in words.items() if word not in STOP_WORDS)
 
@@ -159,8 +168,6 @@ def _other_number(
     if differing >= _SEVERAL and differing * 2 > whole:
         return None  # a table, a list, another year's report
     if years and differing > 1:
-        return None
-    if a.subject not in b.rest and b.subject not in a.rest and not (a.title and b.title):
         return None
     return "number", f"{_listed(numbers[0])} against {_listed(numbers[1])}"
 

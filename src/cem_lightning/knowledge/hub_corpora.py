@@ -35,7 +35,10 @@ def open_table(config: LocalKnowledge) -> Any:
     """
     from datasets import Dataset, load_dataset, load_from_disk
     from datasets.exceptions import DatasetsError
+    from huggingface_hub.utils.logging import set_verbosity_error
 
+    # it would tell of every retry, and the error below says it once
+    set_verbosity_error()  # type: ignore[no-untyped-call]
     named, _, split = config.corpus.removeprefix(PREFIX).partition("#")
     folder = Path(named).expanduser()
     try:

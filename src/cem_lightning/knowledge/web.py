@@ -102,17 +102,21 @@ class WebRetriever:
                     done += 1
                     served(0, f"searched {done} of {len(queries)}, {note()}")
                 await asyncio.gather(*(_fetch(each, fetcher, served, note) for each in found))
-                documents = _documents(found)
+                read = _Read()
+                documents = read.documents(found)
                 sought = len(documents)
                 if control:
-                    wanted = _RESERVE * sum(
+                    lengths = (
                         min(config.passage_tokens, count_tokens(each.text)) for each in documents
                     )
+                    limit = len(queries) * config.passages * config.passage_tokens
+                    wanted = _RESERVE * min(limit, sum(lengths))
                     seed = digest_value([list(query) for query in queries])
                     documents += await self._draw(
                         _Draw(seed, config.language, len(queries) + SPARE_DRAWS),
                         wanted,
                         chosen,
+                        read,
                         search,
                         fetcher,
                         count_tokens,
@@ -136,29 +140,35 @@ class WebRetriever:
         draw: _Draw,
         wanted: float,
         chosen: _Chosen,
+        read: _Read,
         search: SearXng,
         fetcher: Fetcher,
         count_tokens: Callable[[str], int],
     ) -> list[Document]:
-        """Documents of pages at random, about as many tokens as are wanted."""
+        """Documents of pages at random that nobody sought, about as many tokens as are wanted."""
         drawn: list[Document] = []
         for query in draw:
             if wanted <= 0:
                 break
-            found = _Found(chosen.of(await search.results(query)))
+            results = await search.results(query)
+            found = _Found(chosen.of([each for each in results if each not in chosen.seen]))
             await _fetch(found, fetcher, lambda *_: None, lambda: "")
-            new = _documents([found])
+            new = read.documents([found])
             wanted -= sum(min(self._config.passage_tokens, count_tokens(e.text)) for e in new)
             drawn += new
         return drawn
 
 
 class _Chosen:
-    """The addresses that are worth fetching: each once, and few of one domain."""
+    """The addresses that are worth fetching: each once, and few of one domain.
+
+    Attributes:
+        seen: chosen so far.
+    """
 
     def __init__(self, config: WebKnowledge) -> None:
         self._config = config
-        self._seen: set[str] = set()
+        self.seen: set[str] = set()
         self._domains: Counter[str] = Counter()
 
     def of(self, addresses: Sequence[str]) -> list[str]:
@@ -170,8 +180,8 @@ class _Chosen:
             domain = domain_of(address)
             if not domain or self._domains[domain] == self._config.pages_per_domain:
                 continue
-            if address not in self._seen:
-                self._seen.add(address)
+            if address not in self.seen:
+                self.seen.add(address)
                 self._domains[domain] += 1
             found.append(address)
         return found
@@ -220,15 +230,20 @@ async def _fetch(
     served(1, note())
 
 
-def _documents(found: Sequence[_Found]) -> list[Document]:
-    """The documents of all pages in the order in which they were found, each page once."""
-    documents: list[Document] = []
-    seen: set[str] = set()
-    for page in (page for each in found for page in each.pages):
-        if isinstance(page, Page) and page.digest not in seen:
-            seen.add(page.digest)
-            documents += page_documents(page)
-    return documents
+class _Read:
+    """Documents of pages, each page once, however many addresses lead to it."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def documents(self, found: Sequence[_Found]) -> list[Document]:
+        """The documents of the pages that are new, in the order in which they were found."""
+        documents: list[Document] = []
+        for page in (page for each in found for page in each.pages):
+            if isinstance(page, Page) and not self._seen & {page.address, page.digest}:
+                documents += page_documents(page)
+                self._seen |= {page.address, page.digest}
+        return documents
 
 
 def page_documents(page: Page) -> list[Document]:

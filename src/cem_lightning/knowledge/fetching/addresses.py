@@ -6,9 +6,10 @@ The address that was checked is the one connected to, so that a name cannot chan
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,9 +17,11 @@ import httpx
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 _PORTS = {"http": 80, "https": 443}
-# addresses that carry an IPv4 address in their last 32 bits: IPv4-compatible (RFC 4291), NAT64 (RFC
-# 6052, RFC 8215), and ISATAP (RFC 5214), of which any prefix may be used
-_CARRYING = tuple(map(IPv6Network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96")))
+# All public IPv6 addresses begin so (RFC 4291, 2.4), which leaves out those that are mapped or
+# translated to IPv4. Of the others these are taken for the IPv4 address inside by some router:
+# 6to4 (RFC 7526) and, whatever its network, ISATAP (RFC 5214). The last is for examples (RFC 9637).
+_UNICAST = IPv6Network("2000::/3")
+_NOT_ASKED = (ip_network("2002::/16"), ip_network("192.88.99.0/24"), ip_network("3fff::/20"))
 _ISATAP = (0x00005EFE, 0x02005EFE)
 
 
@@ -53,33 +56,17 @@ def check_address(url: str, *, private: bool) -> None:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet, and carries no other that is not."""
+    """Whether an IP address is one of the public internet, and carries no other one."""
     try:
-        found = ip_address(address.partition("%")[0])
+        found = ip_address(address)
     except ValueError:
         return False
-    if "%" in address or not _is_global(found):
+    if not found.is_global or found.is_multicast or any(found in each for each in _NOT_ASKED):
         return False
-    return isinstance(found, IPv4Address) or all(map(_is_global, _carried(found)))
-
-
-def _is_global(address: IPv4Address | IPv6Address) -> bool:
-    return (
-        address.is_global
-        and not address.is_multicast
-        and not address.is_reserved
-        and not address.is_link_local
-        and not getattr(address, "is_site_local", False)
-    )
-
-
-def _carried(address: IPv6Address) -> list[IPv4Address]:
-    """The IPv4 addresses that a router may take an IPv6 address for."""
-    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    number = int(address)
-    if any(address in network for network in _CARRYING) or (number >> 32) & 0xFFFFFFFF in _ISATAP:
-        found.append(IPv4Address(number & 0xFFFFFFFF))
-    return [each for each in found if each is not None]
+    if isinstance(found, IPv4Address):
+        return not found.is_reserved
+    inside = (int(found) >> 32) & 0xFFFFFFFF
+    return found in _UNICAST and inside not in _ISATAP and found.scope_id is None
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -92,8 +79,8 @@ class PublicTransport(httpx.AsyncBaseTransport):
     """Connects to addresses that were checked, and to no others, proxies included.
 
     Every request is resolved once; if any address of its host is not public, none is asked. What is
-    connected to is the address itself, while the host's name stays in the Host header and is the
-    one that certificates are checked for.
+    connected to is an address itself, the first that answers, while the host's name stays in the
+    Host header and is the one that certificates are checked for.
 
     Args:
         private: allow every address.
@@ -109,8 +96,21 @@ class PublicTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         check_address(str(request.url), private=self._private)
-        host = request.url.host
-        port = request.url.port or _PORTS[request.url.scheme]
+        # as it goes over the wire: decoders of international names do not agree with each other
+        host = request.url.raw_host.decode("ascii")
+        request.extensions = {**request.extensions, "sni_hostname": host}
+        *others, last = await self._checked(host, request.url.port or _PORTS[request.url.scheme])
+        for address in others:
+            with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                return await self._connect(request, address)
+        return await self._connect(request, last)
+
+    async def _connect(self, request: httpx.Request, address: str) -> httpx.Response:
+        request.url = request.url.copy_with(host=address)
+        return await self._inner.handle_async_request(request)
+
+    async def _checked(self, host: str, port: int) -> list[str]:
+        """All addresses of a host; at least one."""
         try:
             found = await self._resolve(host, port)
         except OSError as error:
@@ -121,9 +121,7 @@ class PublicTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectError(f"{host} has no address")
         if not self._private and (hidden := [each for each in found if not is_public(each)]):
             raise Refused(f"{host} is at {hidden[0]}, which is not public")
-        request.url = request.url.copy_with(host=found[0])
-        request.extensions = {**request.extensions, "sni_hostname": host}
-        return await self._inner.handle_async_request(request)
+        return found
 
     async def aclose(self) -> None:
         await self._inner.aclose()

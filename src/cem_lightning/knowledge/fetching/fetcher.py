@@ -7,16 +7,15 @@ now is asked again by the next run.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
 import httpx
-from protego import Protego
 
 from cem_lightning.knowledge.config import WebKnowledge
 from cem_lightning.knowledge.fetching.addresses import (
@@ -26,31 +25,17 @@ from cem_lightning.knowledge.fetching.addresses import (
     check_address,
     resolve,
 )
-from cem_lightning.knowledge.fetching.pages import TYPES, NoPage, Page, Reason, decoded
-from cem_lightning.knowledge.manners import (
-    BACKOFF,
-    BUSY,
-    LONGEST_BACKOFF,
-    SLOWEST,
-    NotNow,
-    pause_of,
-    plain,
-    user_agent,
-)
+from cem_lightning.knowledge.fetching.bodies import read_body
+from cem_lightning.knowledge.fetching.pages import TYPES, Never, NoPage, Page, decoded
+from cem_lightning.knowledge.fetching.retries import Sleep, patiently
+from cem_lightning.knowledge.fetching.robots import Down, Host
+from cem_lightning.knowledge.manners import BUSY, SLOWEST, NotNow, pause_of, plain, user_agent
 from cem_lightning.knowledge.responses import ResponseCache
 
-AGENT = "cem-lightning"  # as robots.txt calls us
-LONGEST_DELAY = 30.0  # seconds between two pages of a host; who wants more is not asked
-LONGEST_PAUSE = 60.0  # seconds that one page is worth waiting for
 LARGEST_ROBOTS = 500 * 1024  # bytes that are read of a robots.txt (RFC 9309, 2.5)
+ROBOTS_REDIRECTS = 5  # RFC 9309, 2.3.1.2
 
-
-class _Never(Exception):
-    """A page that will not come, however often it is asked for."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
+_NOTHING_ALLOWED = "User-agent: *\nDisallow: /"  # by rules that are too long to be read
 
 
 class Fetcher:
@@ -58,6 +43,7 @@ class Fetcher:
 
     Args:
         resolve: finds the addresses of a host.
+        sleep: waits for a number of seconds.
 
     Attributes:
         requests: sent so far.
@@ -65,22 +51,27 @@ class Fetcher:
     """
 
     def __init__(
-        self, config: WebKnowledge, cache: ResponseCache, resolve: Resolve = resolve
+        self,
+        config: WebKnowledge,
+        cache: ResponseCache,
+        resolve: Resolve = resolve,
+        *,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.requests = 0
         self.hits = 0
         self._config = config
         self._cache = cache
-        self._left = config.pages
+        self._sleep = sleep
         self._turns = asyncio.Semaphore(config.concurrency)
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[str, Host] = {}
+        self._asked: dict[str, asyncio.Task[Page | NoPage]] = {}
         self._client = httpx.AsyncClient(
             transport=PublicTransport(private=config.allow_private, resolve=resolve),
             headers={
                 "User-Agent": user_agent(config.contact or ""),
                 "Accept": ", ".join(TYPES),
-                # what an httpx without extras can read, and no bomb of a far greater ratio
-                "Accept-Encoding": "gzip, deflate",
+                "Accept-Encoding": "gzip",
             },
             timeout=config.timeout,
             follow_redirects=False,
@@ -91,38 +82,35 @@ class Fetcher:
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        for task in self._asked.values():
+            task.cancel()  # those that are still at it when something else went wrong
         await self._client.aclose()
 
-    async def fetch(self, url: str, sleep: Callable[[float], Any] = asyncio.sleep) -> Page | NoPage:
-        """A page, from disk if it is there."""
-        request = {"page": url}
-        kept = self._cache.get(request)
-        if kept is not None and (found := _read(kept)) is not None:
-            self.hits += 1
-            return found
-        if self._left <= 0:
-            return NoPage(url, "budget", f"knowledge.pages: {self._config.pages}", False)
-        self._left -= 1
-        answer = await self._patiently(url, sleep)
-        if isinstance(answer, Page) or answer.lasting:
-            told = {"whole" if isinstance(answer, Page) else "refused": asdict(answer)}
-            return _read(self._cache.put(request, told)) or answer
-        return answer
+    async def fetch(self, url: str) -> Page | NoPage:
+        """A page, from disk if it is there; the same one if it is asked for again."""
+        if url not in self._asked:
+            # Pages on disk count as well, so that a run is the same with them and without.
+            if len(self._asked) == self._config.pages:
+                return NoPage(url, "budget", f"knowledge.pages: {self._config.pages}", False)
+            self._asked[url] = asyncio.create_task(self._once(url))
+        return await self._asked[url]
 
-    async def _patiently(self, url: str, sleep: Callable[[float], Any]) -> Page | NoPage:
-        backoff = BACKOFF
-        for attempt in range(self._config.retries + 1):
-            try:
-                return await self._follow(url)
-            except _Never as never:
-                return NoPage(url, never.reason, str(never), True)
-            except NotNow as busy:
-                wait = backoff if busy.pause is None else busy.pause
-                if attempt == self._config.retries or wait > LONGEST_PAUSE:
-                    return NoPage(url, "unreachable", str(busy), False)
-            await sleep(wait)
-            backoff = min(2 * backoff, LONGEST_BACKOFF)
-        raise AssertionError("unreachable")
+    async def _once(self, url: str) -> Page | NoPage:
+        whole = {"page": url}
+        limits = self._config.model_dump(include={"largest", "redirects", "allow_private"})
+        refused = {"refused": url, "limits": limits}
+        for request in (whole, refused):
+            if (found := _read(self._cache.get(request))) is not None:
+                self.hits += 1
+                return found
+        try:
+            page = await patiently(lambda: self._follow(url), self._config.retries, self._sleep)
+        except (NotNow, Down) as busy:
+            return NoPage(url, "unreachable", str(busy), False)
+        except Never as never:
+            told = NoPage(url, never.reason, str(never), True)
+            return _read(self._cache.put(refused, {"refused": asdict(told)})) or told
+        return _read(self._cache.put(whole, {"whole": asdict(page)})) or page
 
     async def _follow(self, url: str) -> Page:
         """A page behind as many redirects as are allowed, every one of them checked."""
@@ -130,34 +118,38 @@ class Fetcher:
         for _ in range(self._config.redirects + 1):
             try:
                 check_address(address, private=self._config.allow_private)
-                await self._host(address).admit(self, address)
-                found = await self._page(url, address)
+                host = self._host(address)
+                await host.admit(address)
+                found = await self._page(url, address, host)
             except Refused as refused:
-                raise _Never("address", plain(refused)) from None
+                raise Never("address", plain(refused)) from None
             if isinstance(found, Page):
                 return found
             address = found
-        raise _Never("redirects", f"more than {self._config.redirects}")
+        raise Never("redirects", f"more than {self._config.redirects}")
 
-    async def _page(self, url: str, address: str) -> Page | str:
+    async def _page(self, url: str, address: str, host: Host) -> Page | str:
         """The page at an address, or where it redirects to."""
-        response, body = await self.get(address, self._config.largest)
-        if response.is_redirect:
-            return _target(address, response)
-        if response.status_code in BUSY:
-            pause = pause_of(response.headers.get("Retry-After", ""))
-            raise NotNow(f"status {response.status_code}", pause)
-        if response.status_code != 200:
-            raise _Never("status", str(response.status_code))
-        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if kind not in TYPES:
-            raise _Never("type", plain(kind) or "none given")
+        async with self._answer(address) as response:
+            headers = response.headers
+            if response.has_redirect_location:
+                return _target(address, response)
+            if response.status_code in BUSY:
+                if (pause := pause_of(headers.get("Retry-After", ""))) is not None:
+                    host.rest(pause)
+                    pause = 0.0  # the host's next turn comes after it
+                raise NotNow(f"status {response.status_code}", pause)
+            if response.status_code != 200:
+                raise Never("status", str(response.status_code))
+            kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            if kind not in TYPES:
+                raise Never("type", plain(kind) or "none given")
+            body = await read_body(response, self._config.largest)
         if body is None:
-            raise _Never("size", f"more than {self._config.largest} bytes")
+            raise Never("size", f"more than {self._config.largest} bytes")
         text = decoded(body, response.charset_encoding)
         if text is None:
-            raise _Never("unreadable", "no encoding fits it")
-        headers = response.headers
+            raise Never("unreadable", "no encoding fits it")
         return Page(
             url=url,
             address=address,
@@ -168,109 +160,77 @@ class Fetcher:
             revision=plain(headers.get("ETag") or headers.get("Last-Modified") or ""),
         )
 
-    async def get(self, address: str, largest: int) -> tuple[httpx.Response, bytes | None]:
-        """A response with its whole body; None where that is larger than it may be.
+    async def _robots(self, origin: str) -> str:
+        """The rules of a host; "" if it has none (RFC 9309, 2.3.1)."""
+        address = f"{origin}/robots.txt"
+        for _ in range(ROBOTS_REDIRECTS + 1):
+            async with self._answer(address) as response:
+                if response.has_redirect_location:
+                    address = _target(address, response)
+                    continue
+                if response.status_code >= 500 or response.status_code in BUSY:
+                    pause = pause_of(response.headers.get("Retry-After", ""))
+                    raise NotNow(f"status {response.status_code}", pause)
+                if response.status_code != 200:
+                    return ""
+                body = await read_body(response, LARGEST_ROBOTS)
+            return _NOTHING_ALLOWED if body is None else body.decode("utf-8", "replace")
+        return ""
+
+    @contextlib.asynccontextmanager
+    async def _answer(self, address: str) -> AsyncIterator[httpx.Response]:
+        """A response whose body is still on its way.
 
         Raises:
-            NotNow: if it did not come, or not to its end.
+            NotNow: if it does not come, or not to its end.
             Refused: if the address may not be asked.
         """
-        self.requests += 1
-        body = b""
         longest = SLOWEST * self._config.timeout
-        try:
-            async with (
-                self._turns,
-                asyncio.timeout(longest),
-                self._client.stream("GET", address) as response,
-            ):
-                if response.is_redirect:
-                    return response, b""
-                async for chunk in response.aiter_bytes(chunk_size=2**16):
-                    body += chunk
-                    if len(body) > largest:
-                        return response, None
-        except httpx.TimeoutException:
-            raise NotNow(f"no answer within {self._config.timeout:g} s") from None
-        except TimeoutError:
-            raise NotNow(f"no end within {longest:g} s") from None
-        except httpx.InvalidURL:
-            raise Refused("no address") from None
-        except httpx.DecodingError:
-            raise _Never("unreadable", "cannot be decompressed") from None
-        except httpx.HTTPError as error:
-            raise NotNow(plain(error) or type(error).__name__) from None
-        return response, body
+        async with self._turns:
+            self.requests += 1
+            try:
+                async with (
+                    asyncio.timeout(longest),
+                    self._client.stream("GET", address) as response,
+                ):
+                    yield response
+            except httpx.TimeoutException:
+                raise NotNow(f"no answer within {self._config.timeout:g} s") from None
+            except TimeoutError:
+                raise NotNow(f"no end within {longest:g} s") from None
+            except httpx.InvalidURL:
+                raise Refused("no address") from None
+            except httpx.HTTPError as error:
+                raise NotNow(plain(error) or type(error).__name__) from None
 
-    def _host(self, address: str) -> _Host:
+    def _host(self, address: str) -> Host:
         parts = urlsplit(address)
         origin = f"{parts.scheme}://{parts.netloc.lower()}"
         if origin not in self._hosts:
-            self._hosts[origin] = _Host(origin, self._cache, 1 / self._config.requests_per_second)
+            self._hosts[origin] = Host(
+                origin,
+                self._robots,
+                self._cache,
+                spacing=1 / self._config.requests_per_second,
+                retries=self._config.retries,
+                sleep=self._sleep,
+            )
         return self._hosts[origin]
-
-
-class _Host:
-    """What one host wants, and when it may be asked next."""
-
-    def __init__(self, origin: str, cache: ResponseCache, spacing: float) -> None:
-        self._origin = origin
-        self._cache = cache
-        self._spacing = spacing
-        self._turn = asyncio.Lock()
-        self._next = 0.0
-        self._rules: Protego | None = None
-
-    async def admit(self, fetcher: Fetcher, address: str) -> None:
-        """Wait for one's turn.
-
-        Raises:
-            NotNow: if the host does not tell its rules for now.
-            _Never: if it does not want us there, or not as often as is worth waiting for.
-        """
-        async with self._turn:
-            if self._rules is None:
-                self._rules = Protego.parse(await self._robots(fetcher))
-            if not self._rules.can_fetch(address, AGENT):
-                raise _Never("robots", "disallowed by robots.txt")
-            delay = max(self._spacing, self._rules.crawl_delay(AGENT) or 0.0)
-            if delay > LONGEST_DELAY:
-                raise _Never("crawl_delay", f"{delay:g} s between pages")
-            await asyncio.sleep(self._next - time.monotonic())
-            self._next = time.monotonic() + delay
-
-    async def _robots(self, fetcher: Fetcher) -> str:
-        """The host's rules; "" if it has none (RFC 9309, 2.3.1)."""
-        request = {"robots": self._origin}
-        if (kept := self._cache.get(request)) is not None:
-            return str(kept.get("text", ""))
-        address = f"{self._origin}/robots.txt"
-        for _ in range(5):
-            response, body = await fetcher.get(address, LARGEST_ROBOTS)
-            if not response.is_redirect:
-                break
-            address = _target(address, response)
-        if response.status_code >= 500 or response.status_code == 429:
-            raise NotNow(f"robots.txt: status {response.status_code}")
-        if body is None:
-            raise _Never("robots", f"robots.txt has more than {LARGEST_ROBOTS} bytes")
-        text = body.decode("utf-8", "replace") if response.status_code == 200 else ""
-        return str(self._cache.put(request, {"text": text})["text"])
 
 
 def _target(address: str, response: httpx.Response) -> str:
     """Where a response redirects to."""
     try:
-        return str(urljoin(address, response.headers.get("Location", "")))
+        return str(urljoin(address, response.headers["Location"]))
     except ValueError:
         raise Refused("no address") from None
 
 
-def _read(kept: Mapping[str, Any]) -> Page | NoPage | None:
-    """What the cache holds, unless it was written in another form."""
+def _read(kept: Mapping[str, Any] | None) -> Page | NoPage | None:
+    """What the cache holds, unless that is nothing or was written in another form."""
     try:
-        if "whole" in kept:
-            return Page(**kept["whole"])
-        return NoPage(**kept["refused"])
+        if kept is None:
+            return None
+        return Page(**kept["whole"]) if "whole" in kept else NoPage(**kept["refused"])
     except (KeyError, TypeError):
         return None

@@ -53,6 +53,14 @@ class NoPage:
     lasting: bool
 
 
+class Never(Exception):
+    """A page that will not come, however often it is asked for."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
 def decoded(body: bytes, charset: str | None) -> str | None:
     """The text of a page, or None if no encoding fits it.
 
@@ -78,6 +86,7 @@ def decoded(body: bytes, charset: str | None) -> str | None:
 def _decode(body: bytes, encoding: str) -> str | None:
     try:
         text = body.decode(encoding)
+        text.encode()  # unicode_escape and its like make what is no text
     except (UnicodeError, LookupError):
         return None
     return None if "\x00" in text else text
