@@ -17,6 +17,7 @@ class Reply:
 
     Attributes:
         cut: tell of more than is sent, and hang up.
+        chunked: send the body in chunks, without telling how much it is.
         hang: send nothing until the server is closed.
         endless: send the body again and again.
     """
@@ -26,6 +27,7 @@ class Reply:
     type: str | None = "text/html; charset=utf-8"
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: bool = False
+    chunked: bool = False
     hang: bool = False
     endless: bool = False
 
@@ -50,6 +52,7 @@ class Website:
     Attributes:
         requests: paths asked for so far, with their queries.
         agents: their User-Agent headers.
+        hosts: their Host headers.
         silent: engines that a search says do not answer.
     """
 
@@ -57,6 +60,7 @@ class Website:
         self.pages = dict(pages)
         self.requests: list[str] = []
         self.agents: list[str] = []
+        self.hosts: list[str] = []
         self.silent: list[list[str]] = []
         self._closed = threading.Event()
 
@@ -83,6 +87,7 @@ class Website:
             def do_GET(self) -> None:
                 site.requests.append(self.path)
                 site.agents.append(self.headers.get("User-Agent", ""))
+                site.hosts.append(self.headers.get("Host", ""))
                 reply = site._reply(self.path)
                 self.close_connection = True
                 if reply.hang:
@@ -93,10 +98,16 @@ class Website:
                     self.send_header(name, value)
                 if reply.type is not None:
                     self.send_header("Content-Type", reply.type)
-                if not reply.endless:
+                if reply.chunked:
+                    self.send_header("Transfer-Encoding", "chunked")
+                elif not reply.endless:
                     self.send_header("Content-Length", str(len(reply.body) * (1 + reply.cut)))
                 self.end_headers()
                 try:
+                    if reply.chunked:
+                        self.wfile.write(b"%x\r\n%b\r\n" % (len(reply.body), reply.body))
+                        self.wfile.write(b"" if reply.cut else b"0\r\n\r\n")
+                        return
                     self.wfile.write(reply.body)
                     while reply.endless and not site._closed.is_set():
                         self.wfile.write(reply.body)

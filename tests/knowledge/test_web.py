@@ -66,6 +66,18 @@ def test_pages_become_documents_of_their_main_text(site: Website, tmp_path: Path
     assert others and all("gas" not in each.text for each in others)
 
 
+def test_the_control_holds_nothing_that_mistakes_have_led_to(site: Website, tmp_path: Path) -> None:
+    site.pages["/alias.html"] = Reply(b"river city", 302, headers={"Location": "/river.html"})
+    site.pages["/copy.html"] = ABOUT["/city.html"]
+    settings = config(site, tmp_path, results=3, passage_tokens=100)
+    corpus = gather(settings, ("river", "city"), ("market", "garden"))
+    sought = {each.origin for each in corpus.documents[: corpus.sought]}
+    others = {each.origin for each in corpus.documents[corpus.sought :]}
+    assert len(sought) == 4 and others and not sought & others
+    assert len({each.id for each in corpus.documents}) == len(corpus.documents)
+    assert len({each.text for each in corpus.documents}) == len(corpus.documents)
+
+
 def test_a_second_run_needs_no_network_and_is_identical(site: Website, tmp_path: Path) -> None:
     settings = config(site, tmp_path, results=2)
     notes: list[tuple[int, str]] = []

@@ -18,10 +18,18 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 _PORTS = {"http": 80, "https": 443}
 # All public IPv6 addresses begin so (RFC 4291, 2.4), which leaves out those that are mapped or
-# translated to IPv4. Of the others these are taken for the IPv4 address inside by some router:
-# 6to4 (RFC 7526) and, whatever its network, ISATAP (RFC 5214). The last is for examples (RFC 9637).
+# translated to IPv4.
 _UNICAST = IPv6Network("2000::/3")
-_NOT_ASKED = (ip_network("2002::/16"), ip_network("192.88.99.0/24"), ip_network("3fff::/20"))
+# Networks for protocols and examples that `ipaddress` does not know or not in every Python; of the
+# tunnels among them, and of ISATAP (RFC 5214) in any network, a router may take an address for the
+# IPv4 address inside.
+_SPECIAL = (
+    ip_network("192.0.0.0/24"),  # protocol assignments (RFC 6890)
+    ip_network("192.88.99.0/24"),  # relays of 6to4 (RFC 7526)
+    ip_network("2001::/23"),  # protocol assignments, Teredo among them (RFC 2928, RFC 4380)
+    ip_network("2002::/16"),  # 6to4 (RFC 3056)
+    ip_network("3fff::/20"),  # examples (RFC 9637)
+)
 _ISATAP = (0x00005EFE, 0x02005EFE)
 
 
@@ -61,7 +69,7 @@ def is_public(address: str) -> bool:
         found = ip_address(address)
     except ValueError:
         return False
-    if not found.is_global or found.is_multicast or any(found in each for each in _NOT_ASKED):
+    if not found.is_global or found.is_multicast or any(found in each for each in _SPECIAL):
         return False
     if isinstance(found, IPv4Address):
         return not found.is_reserved

@@ -16,6 +16,9 @@ TYPES = ("text/html", "application/xhtml+xml", "text/plain", "text/markdown")
 _META = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.I)
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
+# Every second file is text in these, of characters that hardly anyone has ever seen together.
+_UNMARKED = ["utf_7", "utf_16", "utf_16_be", "utf_16_le", "utf_32", "utf_32_be", "utf_32_le"]
+
 
 @dataclass(frozen=True)
 class Page:
@@ -79,8 +82,8 @@ def decoded(body: bytes, charset: str | None) -> str | None:
             return text
     from charset_normalizer import from_bytes
 
-    best = from_bytes(body).best()
-    return None if best is None else str(best)
+    best = from_bytes(body, cp_exclusion=_UNMARKED).best()
+    return None if best is None or "\x00" in str(best) else str(best)
 
 
 def _decode(body: bytes, encoding: str) -> str | None:

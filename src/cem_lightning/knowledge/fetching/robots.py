@@ -63,6 +63,7 @@ class Host:
             Never: if it does not want us there, or not as often as is worth waiting for.
         """
         async with self._turn:
+            self._refuse_down()
             rules = await self._ruled()
             if not rules.can_fetch(address, AGENT):
                 raise Never("robots", "disallowed by robots.txt")
@@ -72,6 +73,7 @@ class Host:
             ahead = self._next - time.monotonic()
             if ahead > 0:
                 await self._sleep(ahead)
+                self._refuse_down()  # it may have asked for a pause meanwhile
             self._next = max(self._next, time.monotonic()) + max(self._spacing, delay)
 
     def rest(self, pause: float) -> None:
@@ -85,9 +87,11 @@ class Host:
             raise Down(self._down)
         self._next = max(self._next, time.monotonic() + pause)
 
-    async def _ruled(self) -> Protego:
+    def _refuse_down(self) -> None:
         if self._down:
             raise Down(self._down)
+
+    async def _ruled(self) -> Protego:
         if self._rules is None:
             try:
                 self._rules = Protego.parse(await self._robots())
