@@ -187,3 +187,10 @@ def test_a_round_runs_on_the_web_from_end_to_end(site: Website, workspace: Works
     (passages,) = (workspace.folder / "store" / "acquire").glob("*/passages.jsonl")
     for row in read_jsonl(passages):
         assert row["origin"].startswith(site.address) and row["fetched"] and row["digest"]
+
+
+def test_an_address_that_is_no_text_is_left_out(site: Website, tmp_path: Path) -> None:
+    rows = [{"url": "https://example.org/\udc80"}, {"url": f"{site.address}/neon.html"}]
+    site.pages["/search"] = Reply(json.dumps({"results": rows}).encode(), type="application/json")
+    corpus = gather(config(site, tmp_path), ("neon",), control=False)
+    assert [each.title for each in corpus.documents] == ["Neon"]

@@ -6,6 +6,7 @@ Every search is kept on disk, unless its engines did not answer; pages are those
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import httpx
@@ -42,6 +43,7 @@ class SearXng:
         self.hits = 0
         self._config = config
         self._cache = cache
+        self._next = 0.0
         self._address = f"{(config.searxng or '').rstrip('/')}/search"
         self._client = httpx.AsyncClient(
             headers={"User-Agent": user_agent(config.contact or "")},
@@ -83,6 +85,8 @@ class SearXng:
         raise AssertionError("unreachable")
 
     async def _ask(self, sent: dict[str, str]) -> list[str]:
+        await asyncio.sleep(self._next - time.monotonic())
+        self._next = time.monotonic() + 1 / self._config.requests_per_second
         self.requests += 1
         try:
             response = await self._client.get(self._address, params=sent)
@@ -120,4 +124,5 @@ def _addresses(response: httpx.Response) -> list[str]:
     silent = value.get("unresponsive_engines")
     if not found and silent:
         raise NotNow(f"finds nothing, since its engines do not answer ({plain(silent)})")
-    return list(dict.fromkeys(found))
+    # half a surrogate pair, which JSON can escape, is no text and could not be written
+    return [each for each in dict.fromkeys(found) if each.isprintable()]
