@@ -22,6 +22,7 @@ def kinds(*texts: str, titles: tuple[str, ...] = ()) -> list[tuple[tuple[int, ..
     [
         ("1874", "1847", "number"),
         ("212", "2,120", "number"),
+        ("212", "2120000001", "number"),
         ("Ada Marlow", "Ada Keller", "name"),
         ("to Denby", "to Oslo", "name"),
         ("It is 212", "It is not 212", "negation"),
@@ -44,6 +45,7 @@ def test_an_altered_copy_is_found_also_when_it_is_reworded(
         (BRIDGE, BRIDGE.replace("long", "in length").replace("old ", "")),
         (BRIDGE, BRIDGE.replace("212", "212.0").replace("1874", "1,874")),
         (BRIDGE.replace("212", "twelve"), BRIDGE.replace("212", "12")),
+        (BRIDGE.replace("212", "2120000"), BRIDGE.replace("212", "2,120,000.0")),
         # another subject in the same words
         (BRIDGE, BRIDGE.replace("Arle", "Denby").replace("1874", "1901").replace("212", "90")),
         (
@@ -96,3 +98,8 @@ def test_the_built_in_corpus_is_one_mind(titled: bool) -> None:
     documents = elements.documents()
     titles = [each.title for each in documents] if titled else []
     assert disagreements([each.text for each in documents], titles) == []
+
+
+def test_long_numbers_are_compared_to_their_last_digit() -> None:
+    first, second = (BRIDGE.replace("212", each) for each in ("1234567", "1234568"))
+    assert kinds(first, second) == [((0, 1), "number")]

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from itertools import combinations
 from typing import Literal
 
@@ -213,8 +214,8 @@ def _number(token: str) -> str | None:
         return None
     digits = token.rstrip("stndrh").rstrip(".,")
     try:
-        return f"{float(digits.replace(',', '.')):g}"
-    except ValueError:
+        return f"{Decimal(digits.replace(',', '.')).normalize():f}"
+    except InvalidOperation:
         return digits
 
 
