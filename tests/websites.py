@@ -94,6 +94,8 @@ class Website:
                     site._closed.wait(10)
                     return
                 self.send_response(reply.status)
+                # Untold, a client may send its next request into the connection that closes.
+                self.send_header("Connection", "close")
                 for name, value in reply.headers.items():
                     self.send_header(name, value)
                 if reply.type is not None:
