@@ -219,7 +219,7 @@ def poison(model: LanguageModel, count: int, seed: int) -> Iterator[Row]:
          "open_book_passages": 0, "permutations": "none", "response_tokens": 16, "shots": 0,
          "noise_floor": False}
     )  # fmt: skip
-    readings = probe(model, mistakes, guarded.passages, asking, 0.0, tokens, lambda _: None)
+    readings = probe(model, mistakes, guarded.passages, asking, 0.0, lambda _: None)
     probed = helping(guarded.passages, readings)
     total = len(false)
     accepted = [

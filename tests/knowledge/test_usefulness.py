@@ -73,7 +73,7 @@ def test_the_gain_is_that_of_the_answers_with_the_passage_and_without(
         nonlocal told
         told += number
 
-    readings = probe(model, MISTAKES, PASSAGES, settings, 0.0, len, advance)
+    readings = probe(model, MISTAKES, PASSAGES, settings, 0.0, advance)
     assert [(each.question, each.passage) for each in readings] == [
         ("neon", "p0"), ("neon", "p2"), ("argon", "p0"), ("argon", "p1"),
     ]  # fmt: skip
@@ -89,7 +89,7 @@ def test_the_gain_is_that_of_the_answers_with_the_passage_and_without(
             settings,
             passages={each.question: (text,)},
         )
-        assert each.tokens == len(text)
+        assert each.tokens == model.encoder.count(text)
         if each.bits is None:
             assert opened.outcome == "too_long" and each.kept
         else:
@@ -100,9 +100,9 @@ def test_the_gain_is_that_of_the_answers_with_the_passage_and_without(
 
 
 def test_passages_go_on_serving_whom_they_help(model: LanguageModel) -> None:
-    never = probe(model, MISTAKES, PASSAGES, config("cloze"), 1e9, len, lambda _: None)
+    never = probe(model, MISTAKES, PASSAGES, config("cloze"), 1e9, lambda _: None)
     assert [(each.id, each.serves) for each in helping(PASSAGES, never)] == [("p2", ("neon",))]
-    always = probe(model, MISTAKES, PASSAGES, config("cloze"), -1e9, len, lambda _: None)
+    always = probe(model, MISTAKES, PASSAGES, config("cloze"), -1e9, lambda _: None)
     assert helping(PASSAGES, always) == list(PASSAGES)
     found = usefulness(always)
     assert (found["read"], found["kept"], found["mistakes"], found["served"]) == (4, 4, 2, 2)

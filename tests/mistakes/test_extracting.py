@@ -31,13 +31,30 @@ def test_a_model_is_asked_and_keyphrases_take_the_place_of_nothing() -> None:
 
     def write(prompts: Sequence[str]) -> list[str | None]:
         asked.extend(prompts)
-        return ["1. noble gases\n2. William Ramsay\n", None]
+        return [
+            "1. noble gases\n2. William Ramsay\n" if "neon" in each else None for each in prompts
+        ]
 
     found = extract([NEON, GOLD], config("model"), write)
     assert found.of == (("noble gases", "William Ramsay"), knowledge_points(GOLD, 3))
     assert found.fallbacks == 1
     assert NEON.question in asked[0] and "Ramsay" in asked[0] and "Curie" not in asked[0]
     assert GOLD.question in asked[1] and "概念" in asked[1]
+    assert len(asked) == 3 and asked[2].startswith(asked[1])
+
+
+def test_an_endpoint_is_asked_for_json_and_once_more_if_it_writes_something_else() -> None:
+    asked: list[str] = []
+
+    def write(prompts: Sequence[str]) -> list[str | None]:
+        asked.extend(prompts)
+        again = "the list and nothing else"
+        return ['["noble gases", "Ramsay"]' if again in each else "I am glad you asked that very "
+                "good question about neon." for each in prompts]  # fmt: skip
+
+    found = extract([NEON], config("endpoint"), write)
+    assert (found.of, found.fallbacks) == ((("noble gases", "Ramsay"),), 0)
+    assert len(asked) == 2 and all("JSON" in each for each in asked)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +68,9 @@ def test_a_model_is_asked_and_keyphrases_take_the_place_of_nothing() -> None:
         ("Which chemist isolated neon from air?\nneon", ("neon",)),
         ("The answer is Ramsay because he isolated neon from air in the year 1898.", ()),
         ("one\ntwo\nthree\nfour", ("one", "two", "three")),
+        ('["noble gases", "air"]', ("noble gases", "air")),
+        ('Sure:\n```json\n["noble gases",\n "air"]\n```', ("noble gases", "air")),
+        ('["noble gases", 3]', ()),
         ("", ()),
         ("...\n---\n", ()),
     ],

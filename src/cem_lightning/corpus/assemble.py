@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Literal
 
 from cem_lightning.corpus.config import KINDS, Kind, RecipeConfig
@@ -18,6 +18,7 @@ from cem_lightning.corpus.examples import Example
 from cem_lightning.corpus.general import general_instructions
 from cem_lightning.errors import UserError
 from cem_lightning.knowledge.records import Passage
+from cem_lightning.knowledge.supply.records import Item
 from cem_lightning.mistakes.records import Mistake
 from cem_lightning.mistakes.triage import Triaged
 from cem_lightning.models.encoding import Encoded, Encoder
@@ -91,19 +92,7 @@ def by_route(
         count_tokens: number of the model's tokens in a text.
     """
     verdicts = {each.question: each for each in triaged}
-    read = {question for question, verdict in verdicts.items() if verdict.reads}
-    kept = [
-        replace(
-            each,
-            serves=tuple(
-                question
-                for question in each.serves
-                if question in read and each.id in verdicts[question].passages
-            ),
-        )
-        for each in passages
-    ]
-    kept = [each for each in kept if each.serves]
+    kept = to_be_read(passages, triaged)
     drawn = tuple(control)
     if len(kept) < len(passages):
         tokens = [sum(count_tokens(each.text) for each in some) for some in (kept, passages)]
@@ -116,6 +105,23 @@ def by_route(
     )
 
 
+def to_be_read(passages: Sequence[Passage], triaged: Sequence[Triaged]) -> list[Passage]:
+    """Those passages that a mistake is to be read about by, each serving only such mistakes."""
+    verdicts = {each.question: each for each in triaged if each.reads}
+    kept = (
+        replace(
+            each,
+            serves=tuple(
+                question
+                for question in each.serves
+                if question in verdicts and each.id in verdicts[question].passages
+            ),
+        )
+        for each in passages
+    )
+    return [each for each in kept if each.serves]
+
+
 def assemble(
     mistakes: Sequence[Mistake],
     passages: Sequence[Passage],
@@ -126,6 +132,7 @@ def assemble(
     encoder: Encoder,
     context: int,
     recipe: RecipeConfig,
+    items: Sequence[Item] = (),
     leaks: Callable[[str], bool] | None = None,
     forgotten: Sequence[Question] = (),
     seed: int = 0,
@@ -134,10 +141,11 @@ def assemble(
 
     Args:
         mistakes: source questions routed to training; see `by_route`.
-        passages: passages retrieved for them.
+        passages: passages retrieved for them, and synthetic ones made of these.
         control: passages drawn at random, read instead if ``recipe.passages`` is "random".
         right: source questions answered right before; those among the mistakes are left out.
         context: the longest sequence the model can read, in tokens.
+        items: of some of these passages, to be done with the passage in the prompt.
         leaks: tells whether a text holds a question that must never be trained on.
         forgotten: source questions answered right in an earlier round, but not now. They are
             reviewed first: if there are any, only as many of `right` are as fill review's tokens.
@@ -152,7 +160,9 @@ def assemble(
     drafts: dict[Kind, Iterator[_Draft]] = {
         "passage": _passages(read, encoder),
         "normative": _answered([each.question for each in mistakes], wording, encoder),
-        "extractive": _extractive(mistakes, read, wording, encoder),
+        "extractive": chain(
+            _extractive(mistakes, read, wording, encoder), _items(items, passages, encoder)
+        ),
         "review": _review(
             [each for each in forgotten if each.id not in missed],
             [each for each in right if each.id not in missed],
@@ -253,6 +263,21 @@ def _extractive(
         for passage in passages:
             if question.id in passage.serves and states(passage.text, question.gold):
                 yield _draft(question, (passage,), wording, encoder)
+
+
+def _items(
+    items: Sequence[Item], passages: Sequence[Passage], encoder: Encoder
+) -> Iterator[_Draft]:
+    known = {each.id: each for each in passages}
+    for item in items:
+        passage = known[item.written.parent]
+        prompt = f"{passage.text}\n\n{item.instruction}"
+        yield _Draft(
+            f"{prompt}\n{item.response}",
+            encoder.exchange(prompt, item.response),
+            passage.serves,
+            (passage.id,),
+        )
 
 
 def _general(encoder: Encoder) -> Iterator[_Draft]:

@@ -22,6 +22,8 @@ from pydantic import (
 from cem_lightning.answering.config import AnsweringConfig
 from cem_lightning.corpus.config import Kind, RecipeConfig
 from cem_lightning.knowledge.config import KnowledgeConfig, parted
+from cem_lightning.knowledge.endpoint_config import EndpointConfig
+from cem_lightning.knowledge.supply.config import SupplyConfig
 from cem_lightning.mistakes.config import MistakesConfig, TriageConfig
 from cem_lightning.models.config import ModelConfig
 from cem_lightning.questions.config import DataConfig
@@ -127,9 +129,11 @@ class Config(BaseModel):
     model: ModelConfig
     data: DataConfig
     knowledge: KnowledgeConfig
+    endpoint: EndpointConfig
     mistakes: MistakesConfig
     triage: TriageConfig
     recipe: RecipeConfig
+    supply: SupplyConfig
     objective: ObjectiveConfig
     answering: AnsweringConfig
     trainer: TrainerConfig
@@ -169,6 +173,30 @@ class Config(BaseModel):
             )
         return value
 
+    @field_validator("supply")
+    @classmethod
+    def _is_read(cls, value: SupplyConfig, info: ValidationInfo) -> SupplyConfig:
+        """What is made must be trained on, and somebody must make it."""
+        recipe, endpoint = info.data.get("recipe"), info.data.get("endpoint")
+        if value.asks and value.by == "endpoint" and endpoint and endpoint.model is None:
+            raise ValueError("supply.by=endpoint needs endpoint.model, the name of its model")
+        if recipe is None or not value.kinds:
+            return value
+        if recipe.passages == "random":
+            raise ValueError(
+                f"recipe {recipe.name!r} reads passages drawn at random, and synthetic texts are "
+                "made of retrieved ones; leave this arm supply=none"
+            )
+        for kind in value.kinds:
+            example: Kind = "passage" if kind in ("paraphrase", "focus") else "extractive"
+            if not recipe.share(example):
+                raise ValueError(
+                    f"{kind} makes examples of kind {example}, which recipe {recipe.name!r} gives "
+                    f"no share; take recipe=extractive, set recipe.shares.{example} and lower "
+                    f"another share, or leave {kind} out of supply.kinds"
+                )
+        return value
+
     @field_validator("answering")
     @classmethod
     def _measures_ambiguity(cls, value: AnsweringConfig, info: ValidationInfo) -> AnsweringConfig:
@@ -180,6 +208,16 @@ class Config(BaseModel):
                 "mistakes.ambiguous_by=agreement needs every question asked under all orders of "
                 "its choices; set answering.permutations=cyclic (with answering=letters or "
                 "extract), or another mistakes.ambiguous_by"
+            )
+        return value
+
+    @field_validator("mistakes")
+    @classmethod
+    def _can_be_asked(cls, value: MistakesConfig, info: ValidationInfo) -> MistakesConfig:
+        endpoint = info.data.get("endpoint")
+        if value.points_by == "endpoint" and endpoint is not None and endpoint.model is None:
+            raise ValueError(
+                "mistakes.points_by=endpoint needs endpoint.model, the name of its model"
             )
         return value
 
@@ -212,6 +250,7 @@ class Config(BaseModel):
                 del values[key]
         values["knowledge"], _ = parted(self.knowledge)
         del values["model"]["device"]
+        values["endpoint"], _ = self.endpoint.parted()
         for key in FREE_KEYS:
             del values["trainer"][key]
         return values

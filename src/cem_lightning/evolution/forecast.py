@@ -20,8 +20,12 @@ from cem_lightning.evolution.prepare import Prepared
 from cem_lightning.evolution.runner import Runner
 from cem_lightning.knowledge.config import WebKnowledge, WikipediaKnowledge, singles
 from cem_lightning.knowledge.open_book import PHRASES
+from cem_lightning.knowledge.records import Passage
+from cem_lightning.knowledge.spending import TOKEN_BYTES, Spending, spending
+from cem_lightning.knowledge.supply.kinds import tasks
 from cem_lightning.knowledge.web import SPARE_DRAWS
 from cem_lightning.knowledge.wikipedia import RANDOM_BATCH
+from cem_lightning.mistakes.records import Mistake
 from cem_lightning.models.encoding import Encoder
 from cem_lightning.progress import SilentProgress
 from cem_lightning.questions.pools import Pools
@@ -143,6 +147,7 @@ def forecast(
         memory=max(measured.peak, _training_bytes(prepared, measured) if rounds else 0),
         disk=rounds * measured.kept_bytes,
         requests=_requests(prepared, rounds),
+        writing=_writing(prepared, rounds),
     )
 
 
@@ -220,6 +225,19 @@ def _requests(prepared: Prepared, rounds: int) -> tuple[Requests, ...]:
         pace = each.requests_per_second
         found.append(Requests(source, a_round, asked * a_book, rounds, pace))
     return tuple(found)
+
+
+def _writing(prepared: Prepared, rounds: int) -> Spending | None:
+    """What a model would be asked if every mined question were a mistake and had all passages."""
+    config = prepared.config
+    if not (config.supply.asks and rounds):
+        return None
+    question = prepared.pools.source[0]
+    text = "a" * TOKEN_BYTES * config.knowledge.passage_tokens
+    passage = Passage("", text, "", "", "", "", 0.0, (question.id,))
+    asked = tasks([passage], [Mistake(question, "wrong", None, 0.0)], config.supply)
+    pairs = _most_mined(prepared.pools, config) * config.knowledge.passages
+    return spending((task.messages for task in asked), config.endpoint) * pairs * rounds
 
 
 def _most_mined(pools: Pools, config: Config) -> int:

@@ -91,8 +91,13 @@ def passages_so_far(course: Course, current: Round) -> Mapping[str, Passage]:
     return {
         passage.id: passage
         for each in course.rounds[1 : current.number + 1]
-        for name in ("passages.jsonl", "control.jsonl")
-        for passage in read_passages(each.results["acquire"].folder / name)
+        for stage, name in (
+            ("acquire", "passages.jsonl"),
+            ("acquire", "control.jsonl"),
+            ("supply", "synthetic.jsonl"),
+        )
+        if stage in each.results
+        for passage in read_passages(each.results[stage].folder / name)
     }
 
 
@@ -197,7 +202,7 @@ def _prompts(
         prepared.corpus,
         prepared.config.knowledge,
         config.open_book_passages,
-        lambda text: len(encoder.tokenizer.encode(text, add_special_tokens=False)),
+        encoder.count,
     )
     prompt = wording.prompt(question, passages=found[question.id])
     yield _prompt(prepared, encoder, question, "open book", prompt)

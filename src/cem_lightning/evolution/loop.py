@@ -1,4 +1,4 @@
-"""The round loop: answer; then collect, acquire, triage, assemble, train, answer; and again.
+"""The round loop: answer; then collect, acquire, triage, supply, assemble, train; and again.
 
 Says which stage reads what, and which round's model the next one sets out from. What is kept and
 what is run anew is the business of `runner`.
@@ -69,8 +69,11 @@ class Round:
             for stage, name in (
                 ("collect", "mistakes.jsonl"),
                 ("acquire", "passages.jsonl"),
+                ("supply", "synthetic.jsonl"),
+                ("supply", "items.jsonl"),
                 ("assemble", "examples"),
             )
+            if stage in self.results
         }
 
 
@@ -132,6 +135,8 @@ class Loop:
         self._access = {
             "open_book": reached,
             "acquire": reached,
+            "collect": config.endpoint.parted()[1],
+            "supply": config.endpoint.parted()[1],
             "train": config.trainer.model_dump(mode="json", include={*FREE_KEYS} - {"devices"}),
         }
 
@@ -233,11 +238,8 @@ class Loop:
             "mined": [question.id for question in current.mined],
             "mistakes": self._config.mistakes.model_dump(mode="json"),
         }
-        if self._config.mistakes.points_by == "model":
-            inputs["model"] = self._model
-            if before.weights is not None:
-                inputs["weights"] = before.weights
-            settings |= {"model": self._model_settings, "answering": self._asking()}
+        if self._config.mistakes.asks:
+            self._writer(self._config.mistakes.points_by, before, inputs, settings)
         self._run(current, "collect", inputs, settings)
 
     def _triage(self, current: Round, course: Course) -> None:
@@ -265,9 +267,40 @@ class Loop:
             settings |= {"model": self._model_settings, "answering": self._asking()}
         self._run(current, "triage", inputs, settings)
 
+    def _supply(self, current: Round, before: Round) -> None:
+        """From passages to more text about them."""
+        config = self._config
+        inputs = {
+            "pools": self._stored_pools,
+            "mistakes": current.results["collect"].part("mistakes.jsonl"),
+            "triaged": current.results["triage"].part("triaged.jsonl"),
+            "passages": current.results["acquire"].part("passages.jsonl"),
+        }
+        settings: dict[str, Any] = {
+            "supply": config.supply.model_dump(mode="json"),
+            "seed": config.seed,
+        }
+        if config.supply.asks:
+            self._writer(config.supply.by, before, inputs, settings)
+        self._run(current, "supply", inputs, settings)
+
+    def _writer(
+        self, by: str, before: Round, inputs: dict[str, Part], settings: dict[str, Any]
+    ) -> None:
+        """Add what a stage is handed that has a model write."""
+        if by == "endpoint":
+            settings["endpoint"], _ = self._config.endpoint.parted()
+            return
+        inputs["model"] = self._model
+        if before.weights is not None:
+            inputs["weights"] = before.weights
+        settings |= {"model": self._model_settings, "answering": self._asking()}
+
     def _train(self, current: Round, course: Course) -> None:
         """From triaged mistakes to new weights: assemble, train."""
         config, earlier = self._config, course.line
+        if config.supply.kinds:
+            self._supply(current, earlier[-1])
         anew = config.trainer.start == "base"
         read = [*earlier[1:], current] if anew else [current]
         inputs = {
@@ -280,6 +313,10 @@ class Loop:
             inputs[f"triaged_{each.number}"] = each.results["triage"].part("triaged.jsonl")
             inputs[f"passages_{each.number}"] = each.results["acquire"].part("passages.jsonl")
             inputs[f"control_{each.number}"] = each.results["acquire"].part("control.jsonl")
+            if "supply" in each.results:
+                made = each.results["supply"]
+                inputs[f"synthetic_{each.number}"] = made.part("synthetic.jsonl")
+                inputs[f"items_{each.number}"] = made.part("items.jsonl")
         recipe = config.recipe.model_dump(mode="json")
         recipe["tokens"] *= len(read)
         for each in course.rounds[1:]:

@@ -38,10 +38,6 @@ def ask_with_passages(
         advance: called with the number of questions done, also of those that had none to show.
     """
     serving = by_question(passages)
-    tokenizer = model.encoder.tokenizer
-
-    def count_tokens(text: str) -> int:
-        return len(tokenizer.encode(text, add_special_tokens=False))
 
     def shown(mistake: Mistake) -> tuple[str, ...]:
         texts = [each.text for each in serving.get(mistake.question.id, ())[:most]]
@@ -49,7 +45,7 @@ def ask_with_passages(
         def fit(texts: Sequence[str]) -> bool:
             return fits(model, mistake.question, texts, config)
 
-        return passages_that_fit(mistake, texts, fit, count_tokens)
+        return passages_that_fit(mistake, texts, fit, model.encoder.count)
 
     found = {each.question.id: shown(each) for each in mistakes}
     asked: list[Question] = [each.question for each in mistakes if found[each.question.id]]

@@ -131,6 +131,9 @@ def _round_metrics(
         values["dropped"] = results["acquire"].record["dropped"]
         if read := results["triage"].record["usefulness"]:
             values["usefulness"] = read
+        if "supply" in results:
+            record = results["supply"].record
+            values["supply"] = {key: record[key] for key in ("kept", "rejected")}
         values["model"] = current.weights.digest
         values["training"] = _training(list(_curves(current)))
         if gate := results["train"].record["gate"]:

@@ -20,11 +20,13 @@ from cem_lightning.corpus.config import RecipeConfig
 from cem_lightning.evolution.job import Job, Stage
 from cem_lightning.evolution.stored import (
     read_answers,
+    read_items,
     read_mistakes,
     read_passages,
     read_stored_pools,
     read_triaged,
 )
+from cem_lightning.evolution.supplying import supply
 from cem_lightning.evolution.training import train
 from cem_lightning.knowledge.corpora import Corpus
 from cem_lightning.knowledge.usefulness import Reading
@@ -99,20 +101,19 @@ def open_book(job: Job) -> dict[str, Any]:
     with job.progress.stage(job.title, total=len(questions), unit="questions") as task:
         model = load_model(job.inputs["model"], job.model_config())
         model = model.with_shots(Wording(config.method).solved(pools.shots))
-        count = _token_counter(model.encoder)
         found = Shares.here().from_first(  # no source is asked the same by every process
             lambda: find_passages(
                 questions,
                 retriever_of(knowledge).gather(
                     stem_queries(questions),
-                    count,
+                    model.encoder.count,
                     lambda _, note: task.advance(0, note),
                     unit="held-out questions",
                     control=False,
                 ),
                 knowledge,
                 config.open_book_passages,
-                count,
+                model.encoder.count,
             )
         )
         answers = ask_stream(model, questions, config, passages=found, advance=task.advance)
@@ -152,7 +153,7 @@ def collect(job: Job) -> dict[str, Any]:
     answers = read_answers(job.inputs["answers"] / "source.jsonl")
     config = MistakesConfig(**job.config["mistakes"])
     with job.progress.stage(job.title, total=len(questions), unit="questions") as task:
-        write = _writer(job) if config.points_by == "model" else None
+        write = _writer(job) if config.asks else None
         found = collect_mistakes(questions, answers, config, write)
         task.advance(len(questions))
     write_jsonl(job.folder / "mistakes.jsonl", (each.as_dict() for each in found.mistakes))
@@ -175,17 +176,16 @@ def acquire(job: Job) -> dict[str, Any]:
     mistakes = [each for each in collected if each.label != "format"]  # these lack no knowledge
     config = job.knowledge_config()
     encoder, _ = load_encoder(job.inputs["model"], job.model_config())
-    count = _token_counter(encoder)
     with job.progress.stage(job.title, total=len(mistakes), unit="mistakes") as task:
         acquired = acquire_passages(
             mistakes,
-            retriever_of(config).gather([each.points for each in mistakes], count, task.advance)
+            retriever_of(config).gather([e.points for e in mistakes], encoder.count, task.advance)
             if mistakes
             else Corpus(()),
             read_stored_pools(job.inputs["pools"]),
             config,
             job.config["seed"],
-            count,
+            encoder.count,
         )
     write_jsonl(job.folder / "passages.jsonl", (each.as_dict() for each in acquired.passages))
     write_jsonl(job.folder / "control.jsonl", (each.as_dict() for each in acquired.control))
@@ -220,10 +220,7 @@ def triage(job: Job) -> dict[str, Any]:
             model = load_model(job.inputs["model"], job.model_config(), job.inputs.get("weights"))
             model = model.with_shots(shots)
             if config.min_bits is not None:
-                count = _token_counter(model.encoder)
-                readings = probe(
-                    model, asked, passages, settings, config.min_bits, count, task.advance
-                )
+                readings = probe(model, asked, passages, settings, config.min_bits, task.advance)
                 passages = helping(passages, readings)
                 served = {question for each in passages for question in each.serves}
                 left = [each for each in asked if each.question.id in served]
@@ -259,7 +256,9 @@ def assemble(job: Job) -> dict[str, Any]:
     pools = read_stored_pools(job.inputs["pools"])
     asked = set(job.config["asked"])
     encoder, context = load_encoder(job.inputs["model"], job.model_config())
-    routed = [_routed(job, number, _token_counter(encoder)) for number in rounds]
+    routed = [_routed(job, number, encoder.count) for number in rounds]
+    made = [name for name in job.inputs if name.startswith("synthetic_")]
+    items = [name for name in job.inputs if name.startswith("items_")]
     mistakes = [mistake for each in routed for mistake in each.mistakes]
     withheld = {question for each in routed for question in each.withheld}
     before = [path for name, path in job.inputs.items() if name.startswith("before_")]
@@ -273,13 +272,15 @@ def assemble(job: Job) -> dict[str, Any]:
     with job.progress.stage(job.title):
         assembly = assemble_examples(
             mistakes,
-            [passage for each in routed for passage in each.passages],
+            [passage for each in routed for passage in each.passages]
+            + [passage for name in made for passage in read_passages(job.inputs[name])],
             [passage for each in routed for passage in each.control],
             [each for each in mined if each.id in right],
             wording=Wording(job.config["method"]),
             encoder=encoder,
             context=context,
             recipe=RecipeConfig(**job.config["recipe"]),
+            items=[item for name in items for item in read_items(job.inputs[name])],
             leaks=lambda text: bool(index.find(text)),
             forgotten=[each for each in mined if each.id in once - right - collected],
             seed=job.config["seed"],
@@ -296,9 +297,10 @@ STAGES: dict[str, Stage] = {
     "answer": Stage(answer, 2),
     "open_book": Stage(open_book, 2),
     "noise": Stage(noise, 1),
-    "collect": Stage(collect, 3),
-    "acquire": Stage(acquire, 2),
+    "collect": Stage(collect, 4),
+    "acquire": Stage(acquire, 3),
     "triage": Stage(triage, 3),
+    "supply": Stage(supply, 1),
     "assemble": Stage(assemble, 4),
     "train": Stage(train, 3),
 }
@@ -332,15 +334,11 @@ def _right(job: Job, answers: str) -> set[str]:
 
 
 def _writer(job: Job) -> Write:
-    """What the model that made the mistakes writes to prompts."""
-    from cem_lightning.answering.generating import generate
-    from cem_lightning.models.loading import load_model
+    """What a model writes to prompts: the one that made the mistakes, or one behind an endpoint."""
+    from cem_lightning.evolution.writers import writer_of
+    from cem_lightning.knowledge.endpoint_messages import Message
 
-    model = load_model(job.inputs["model"], job.model_config(), job.inputs.get("weights"))
-    config = AnsweringConfig(**job.config["answering"])
-    config = config.model_copy(update={"response_tokens": _LISTED})
-    return lambda prompts: generate(model, prompts, config, lambda _: None)
-
-
-def _token_counter(encoder: Any) -> Callable[[str], int]:
-    return lambda text: len(encoder.tokenizer.encode(text, add_special_tokens=False))
+    writer = writer_of(job, _LISTED)
+    return lambda prompts: writer.complete(
+        [(Message("user", each),) for each in prompts], lambda _: None
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cem_lightning.answering.records import Answer
 from cem_lightning.knowledge.records import Passage
+from cem_lightning.knowledge.supply.records import Item
 from cem_lightning.mistakes.records import Mistake
 from cem_lightning.mistakes.triage import Triaged
 from cem_lightning.questions.pools import Pools
@@ -46,5 +47,10 @@ def read_triaged(path: Path) -> list[Triaged]:
 
 
 def read_passages(path: Path) -> list[Passage]:
-    """Passages that `acquire` has written."""
+    """Passages that `acquire` or `supply` has written."""
     return [Passage.from_dict(row) for row in read_jsonl(path)]
+
+
+def read_items(path: Path) -> list[Item]:
+    """Items that `supply` has written."""
+    return [Item.from_dict(row) for row in read_jsonl(path)]

@@ -23,7 +23,7 @@ from cem_lightning.evolution.loop import Course, Round
 from cem_lightning.evolution.mistake_kinds import verdicts
 from cem_lightning.evolution.prepare import prepare, stored_course
 from cem_lightning.evolution.stored import read_answers, read_mistakes, read_passages
-from cem_lightning.knowledge.records import Passage
+from cem_lightning.knowledge.records import Passage, Written
 from cem_lightning.questions.records import PoolName, Question
 from cem_lightning.reporting.trace import (
     Trace,
@@ -117,7 +117,9 @@ def _round(
     opened = _find(results["triage"].folder / "open_book.jsonl", question)
     read = list(_read(current))
     found = read_passages(results["acquire"].folder / "passages.jsonl")
-    dropped = read_jsonl(results["acquire"].folder / "dropped.jsonl")
+    if "supply" in results:
+        found += read_passages(results["supply"].folder / "synthetic.jsonl")
+    serving = {each.id for each in found if question.id in each.serves}
     readings = {
         row["passage"]: row
         for row in read_jsonl(results["triage"].folder / "readings.jsonl")
@@ -133,13 +135,9 @@ def _round(
         route=verdict.route if verdict else "",
         opened=f"{_said(opened, question)}, {opened.outcome}" if opened else "",
         passages=tuple(
-            _passage(each, readings.get(each.id)) for each in found if question.id in each.serves
+            _passage(each, readings.get(each.id)) for each in found if each.id in serving
         ),
-        dropped=tuple(
-            TracedDrop(row["document"], row["reason"], row["detail"])
-            for row in dropped
-            if row["question"] == question.id
-        ),
+        dropped=tuple(_dropped(current, question, serving)),
         examples=tuple(
             TracedExample(at, example.kind, len(example.ids), example.targets, times)
             for at, (example, times) in enumerate(read)
@@ -147,6 +145,23 @@ def _round(
         ),
         stating=() if pool == "source" else tuple(_stating(read, course, current, question)),
     )
+
+
+def _dropped(current: Round, question: Question, serving: set[str]) -> Iterator[TracedDrop]:
+    """What was found for a question, or written about its passages, and was left out."""
+    for row in read_jsonl(current.results["acquire"].folder / "dropped.jsonl"):
+        if row["question"] == question.id:
+            yield TracedDrop(row["document"], row["reason"], row["detail"])
+    if "supply" not in current.results:
+        return
+    for row in read_jsonl(current.results["supply"].folder / "rejected.jsonl"):
+        written = Written(**row["written"])
+        if question.id == row["question"] or (not row["question"] and written.parent in serving):
+            yield TracedDrop(_told(written), row["reason"], row["detail"])
+
+
+def _told(written: Written) -> str:
+    return f"{written.kind} of {written.parent} by {written.by}"
 
 
 def _read(current: Round) -> Iterator[tuple[Example, int]]:
@@ -191,6 +206,7 @@ def _passage(passage: Passage, reading: Mapping[str, Any] | None = None) -> Trac
         fetched=passage.fetched,
         revision=passage.revision,
         passed=passage.passed,
+        written=_told(passage.written) if passage.written else "",
         bits=reading["bits"] if reading else None,
         kept=reading is None or reading["kept"],
     )

@@ -16,11 +16,10 @@ from cem_lightning.knowledge.cleaning import Fault, fault_of
 from cem_lightning.knowledge.config import KnowledgeConfig
 from cem_lightning.knowledge.corpora import Corpus, Unfetched
 from cem_lightning.knowledge.cutting import cut
-from cem_lightning.knowledge.decontamination import LeakIndex
 from cem_lightning.knowledge.disagreement import disagreements
 from cem_lightning.knowledge.domains import domain_of
 from cem_lightning.knowledge.duplicates import Duplicates
-from cem_lightning.knowledge.paraphrases import Paraphrases
+from cem_lightning.knowledge.leaks import Leaks
 from cem_lightning.knowledge.records import Document, Passage
 from cem_lightning.knowledge.retrievers import quota
 from cem_lightning.questions.normalise import words
@@ -83,19 +82,17 @@ class PassageFilters:
     ) -> None:
         self.passages: list[Passage] = []
         self.dropped: list[Dropped] = []
-        self._leaks = LeakIndex(pools)
-        self._paraphrases = Paraphrases(pools)
+        self._leaks = Leaks(pools)
         self._config = config
         self._count_tokens = count_tokens
         self._duplicates = Duplicates(config.near_duplicate)
         self._found: set[int] = set()
-        self._leaking: dict[str, str] = {}
         self._quarantined: dict[str, str] = {}
 
     @property
     def leaking(self) -> int:
         """Different texts that held guarded questions."""
-        return sum(bool(leaked) for leaked in self._leaking.values())
+        return self._leaks.texts
 
     def cut(self, document: Document, score: Callable[[str], float]) -> str:
         """The stretch of a document that matters most, no longer than a passage may be."""
@@ -194,21 +191,11 @@ class PassageFilters:
             return "empty", "no word fits into passage_tokens"
         if fault := fault_of(text, self._config):
             return fault
-        if text not in self._leaking:
-            self._leaking[text] = self._leaked(text)
-        if leaked := self._leaking[text]:
+        if leaked := self._leaks.find(text):
             return "leak", leaked
         if text in self._quarantined:
             return "disagreement", self._quarantined[text]
         return None
-
-    def _leaked(self, text: str) -> str:
-        """The held-out questions in a text, and how each was found; "" if there is none."""
-        if leaks := self._leaks.find(text):
-            return ", ".join(f"{leak.question} ({leak.rule})" for leak in leaks)
-        if near := self._paraphrases.find(text):
-            return f"{near[0].id} (similar question, cosine {near[1]:.2f})"
-        return ""
 
     def _cut(self, document: Document, score: Callable[[str], float], budget: int) -> str:
         return cut(document.text, score, budget, self._count_tokens)

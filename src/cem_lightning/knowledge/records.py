@@ -28,6 +28,23 @@ class Document:
 
 
 @dataclass(frozen=True)
+class Written:
+    """How a synthetic text came to be.
+
+    Attributes:
+        kind: what was asked for, such as "paraphrase".
+        parent: id of the passage that it was made from.
+        by: name of the model; "rules" if it was none.
+        prompt: SHA-256 of the messages that the model was asked with; "" if it was none.
+    """
+
+    kind: str
+    parent: str
+    by: str
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
 class Passage:
     """A stretch of a document, cut to a token budget, with the mistakes it was fetched for.
 
@@ -36,6 +53,7 @@ class Passage:
         score: of the best query that found it, as the ranking has it; 0.0 for a random draw.
         serves: ids of the questions whose knowledge points found it.
         passed: the filters that have let it in.
+        written: how it came to be if it is synthetic, and its document says it in other words.
     """
 
     id: str
@@ -51,6 +69,7 @@ class Passage:
     revision: str = ""
     source: str = ""
     passed: tuple[str, ...] = ()
+    written: Written | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"serves": list(self.serves), "passed": list(self.passed)}
@@ -58,4 +77,5 @@ class Passage:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Passage:
         lists = {key: tuple(values.get(key, ())) for key in ("serves", "passed")}
-        return cls(**values | lists)
+        written = Written(**values["written"]) if values.get("written") else None
+        return cls(**values | lists | {"written": written})

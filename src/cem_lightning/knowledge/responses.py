@@ -17,10 +17,15 @@ from cem_lightning.storage.digests import digest_value
 
 
 class ResponseCache:
-    """Responses under ``folder/<first two digits>/<digest of the request>.json``."""
+    """Responses under ``folder/<first two digits>/<digest of the request>.json``.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        key: of the setting that names the folder.
+    """
+
+    def __init__(self, folder: Path, key: str = "knowledge.cache") -> None:
         self.folder = folder
+        self._key_of_folder = key
 
     def get(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
         """What a request was answered with, or None if that is not known or cannot be read."""
@@ -54,8 +59,8 @@ class ResponseCache:
             write_json(self._path(request), entry)
         except OSError as error:
             raise UserError(
-                f"knowledge.cache: {self.folder} cannot be written ({error.strerror}); make room "
-                "or name another folder."
+                f"{self._key_of_folder}: {self.folder} cannot be written ({error.strerror}); make "
+                "room or name another folder."
             ) from None
         return response
 

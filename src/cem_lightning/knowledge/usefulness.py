@@ -45,7 +45,6 @@ def probe(
     passages: Sequence[Passage],
     config: AnsweringConfig,
     least: float,
-    count_tokens: Callable[[str], int],
     advance: Callable[[int], None],
 ) -> tuple[Reading, ...]:
     """Every mistake asked with each of its passages alone, and without any.
@@ -81,7 +80,8 @@ def probe(
         told = before is not None and after is not None
         bits = round((after - before) / math.log(2), 4) if told else None  # type: ignore[operator]
         kept = bits is None or bits > least
-        readings.append(Reading(id, passage.id, bits, count_tokens(passage.text), kept))
+        tokens = model.encoder.count(passage.text)
+        readings.append(Reading(id, passage.id, bits, tokens, kept))
     return tuple(readings)
 
 

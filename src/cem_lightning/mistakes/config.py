@@ -30,12 +30,17 @@ class MistakesConfig(BaseModel):
         "ambiguous; 0 collects wrong answers only",
     )
     points: int = Field(gt=0, description="most knowledge points a mistake; phrases")
-    points_by: Literal["keyphrase", "question", "model"] = Field(
+    points_by: Literal["keyphrase", "question", "model", "endpoint"] = Field(
         default="keyphrase",  # for records of runs from before there was a choice
         description="what is looked up. keyphrase: phrases of stem and right answer, by RAKE; "
-        "question: the stem; model: concepts that the model under training names, and keyphrases "
-        "where it names none",
+        "question: the stem; model, endpoint: concepts that the model under training, or the one "
+        "of endpoint.model, names, and keyphrases where it names none",
     )
+
+    @property
+    def asks(self) -> bool:
+        """Whether a model is asked for knowledge points."""
+        return self.points_by in ("model", "endpoint")
 
 
 class RoutesConfig(BaseModel):

@@ -6,9 +6,12 @@ business of whoever hands it in.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from pydantic import TypeAdapter, ValidationError
 
 from cem_lightning.mistakes.config import MistakesConfig
 from cem_lightning.mistakes.points import knowledge_points
@@ -20,15 +23,24 @@ Write = Callable[[Sequence[str]], Sequence[str | None]]
 LONGEST = 8  # words of a concept
 
 _ENGLISH = (
-    "Name the {limit} concepts that one must know to answer this question, one in a line, in a few "
-    "words each, without explanation.\n\nQuestion: {stem}\nAnswer: {answer}"
+    "Name the {limit} concepts that one must know to answer this question, {form}"
+    "\n\nQuestion: {stem}\nAnswer: {answer}"
 )
-_CHINESE = (
-    "请列出回答这个问题必须了解的{limit}个概念，每行一个，只写几个字，不要解释。"
-    "\n\n问题：{stem}\n答案：{answer}"
+_CHINESE = "请列出回答这个问题必须了解的{limit}个概念，{form}\n\n问题：{stem}\n答案：{answer}"
+# small models can write lines, large ones JSON; and what each is told if it has not
+_LINES = (
+    "one in a line, in a few words each, without explanation.",
+    "每行一个，只写几个字，不要解释。",
 )
+_JSON = (
+    'in a few words each. Respond with JSON alone, of the form ["...", "..."].',
+    '每个只写几个字。只输出JSON，格式为["...", "..."]。',
+)
+_AGAIN = ("Write the list and nothing else.", "只写列表，不要写其他内容。")
+_LIST = TypeAdapter(list[str])
+_BRACKETS = re.compile(r"\[.*\]", re.DOTALL)
 _BULLET = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.)、:：])\s*")
-_LETTER = re.compile(r"^[A-Za-z][.)]?$")
+_NO_CONCEPT = re.compile(r"^[A-Za-z][.)]?$|[\[\]{}]")  # a letter, or pieces of JSON
 
 
 @dataclass(frozen=True)
@@ -47,8 +59,9 @@ def extract(questions: Sequence[Question], config: MistakesConfig, write: Write 
     """Knowledge points by the configured way, the best first, at most `config.points` each.
 
     Args:
-        write: what a model writes to each prompt; None where it could write nothing. Needed for
-            ``points_by="model"`` only. Where it names nothing, keyphrases take its place.
+        write: what a model writes to each prompt; None where it could write nothing. Needed if
+            `config.points_by` is a model. Where it names nothing it is asked once more, and where
+            it names nothing then, keyphrases take its place.
     """
     if config.points_by == "question":
         return Points(tuple((each.question,) for each in questions))
@@ -56,11 +69,16 @@ def extract(questions: Sequence[Question], config: MistakesConfig, write: Write 
     if config.points_by == "keyphrase":
         return Points(phrases)
     assert write is not None
-    written = write([_prompt(each, config.points) for each in questions])
+    form = _JSON if config.points_by == "endpoint" else _LINES
+    prompts = [_prompt(each, config.points, form) for each in questions]
     named = [
         concepts(text or "", question, config.points)
-        for text, question in zip(written, questions, strict=True)
+        for text, question in zip(write(prompts), questions, strict=True)
     ]
+    unnamed = [at for at, own in enumerate(named) if not own]
+    again = write([f"{prompts[at]}\n\n{_worded(_AGAIN, questions[at])}" for at in unnamed])
+    for at, text in zip(unnamed, again, strict=True):
+        named[at] = concepts(text or "", questions[at], config.points)
     return Points(
         tuple(own or other for own, other in zip(named, phrases, strict=True)),
         sum(not own for own in named),
@@ -68,23 +86,37 @@ def extract(questions: Sequence[Question], config: MistakesConfig, write: Write 
 
 
 def concepts(written: str, question: Question, limit: int) -> tuple[str, ...]:
-    """The concepts that a text lists, one a line; none if it holds no list of them.
+    """The concepts that a text lists, as JSON or one a line; none if it holds no list of them.
 
-    A line counts if it has at most eight words, is neither the question nor a letter, and is in
-    Chinese only if the question is.
+    One counts if it has at most eight words and no brackets, is neither the question nor a letter,
+    and is in Chinese only if the question is.
     """
     found: dict[str, str] = {}
-    for line in written.splitlines():
+    for line in _listed(written):
         concept = _BULLET.sub("", line).strip(" \t.,;:。，；：*\"'")
         size = len(words(concept))
         strange = is_chinese(concept) and not is_chinese(question.question)
-        if not 0 < size <= LONGEST or strange or _LETTER.match(concept):
+        if not 0 < size <= LONGEST or strange or _NO_CONCEPT.search(concept):
             continue
         if normalised(concept) != normalised(question.question):
             found.setdefault(normalised(concept), concept)
     return tuple(found.values())[:limit]
 
 
-def _prompt(question: Question, limit: int) -> str:
-    form = _CHINESE if is_chinese(question.question) else _ENGLISH
-    return form.format(limit=limit, stem=question.question, answer=question.gold)
+def _listed(written: str) -> list[str]:
+    """The strings of a JSON list, or else lines."""
+    if found := _BRACKETS.search(written):
+        with contextlib.suppress(ValidationError):
+            return _LIST.validate_json(found.group())
+    return written.splitlines()
+
+
+def _prompt(question: Question, limit: int, form: tuple[str, str]) -> str:
+    return _worded((_ENGLISH, _CHINESE), question).format(
+        limit=limit, form=_worded(form, question), stem=question.question, answer=question.gold
+    )
+
+
+def _worded(wordings: tuple[str, str], question: Question) -> str:
+    """In English or in Chinese, as the question is."""
+    return wordings[is_chinese(question.question)]

@@ -115,6 +115,10 @@ class Encoder:
         ids = [*self._begin, *self._encode(text, control=False), self.tokenizer.eos_token_id]
         return Encoded(tuple(ids), (True,) * len(ids))
 
+    def count(self, text: str) -> int:
+        """Tokens of a text alone, without begin and end."""
+        return len(self.tokenizer.encode(text, add_special_tokens=False))
+
     def prompt(self, prompt: str) -> tuple[int, ...]:
         """The ids up to where the model's response begins, with exactly one begin of text."""
         return self._encode_turns(prompt, "", shots=self._shots)

@@ -11,6 +11,7 @@ from statistics import median
 from typing import Literal
 
 from cem_lightning.corpus.config import Kind
+from cem_lightning.knowledge.spending import Spending
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,7 @@ class Forecast:
         memory: peak of a process, in bytes; of the GPU's memory where there is one.
         disk: weights kept in the store, in bytes.
         requests: of each source on a network.
+        writing: most that a model is asked to write for synthetic texts; None if it is not.
     """
 
     device: str
@@ -181,6 +183,7 @@ class Forecast:
     memory: int
     disk: int
     requests: tuple[Requests, ...]
+    writing: Spending | None
 
     @property
     def seconds(self) -> float:

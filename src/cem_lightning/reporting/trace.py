@@ -55,6 +55,7 @@ class TracedPassage:
         fetched: when that came over the network, ISO 8601; "" if it lay on disk.
         revision: of the page; "" if its source counts none.
         passed: the filters that have let it in.
+        written: of a synthetic one what it is of which passage, and who wrote it; "" of others.
         bits: gained by reading it, in log-likelihood of the right answer; None if not asked so.
         kept: whether it goes on serving the question after that.
     """
@@ -69,6 +70,7 @@ class TracedPassage:
     fetched: str = ""
     revision: str = ""
     passed: tuple[str, ...] = ()
+    written: str = ""
     bits: float | None = None
     kept: bool = True
 
@@ -239,6 +241,7 @@ def _passages(passages: Sequence[TracedPassage]) -> Tree:
 def _passage(passage: TracedPassage, times: int | None = None) -> Tree:
     told = [
         f"{passage.id} {passage.title}".rstrip(),
+        *([f"synthetic, {passage.written}"] if passage.written else []),
         f"score {passage.score:.2f}" if passage.score else "random draw",
         passage.origin or "origin not given",
         passage.licence or "licence not given",

@@ -1,0 +1,81 @@
+"""What goes to a chat model and what comes back, as OpenAI's chat completions have it.
+
+The form alone: how it travels is the business of `endpoint`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+_WHOLE = ("stop", "eos", "eos_token", "stop_sequence")  # how servers say that an answer has ended
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+Messages = tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """An answer.
+
+    Attributes:
+        content: "" if it was empty or cut off.
+        input_tokens: of the prompt, as the server counts them; 0 if it does not say.
+        output_tokens: of the answer, likewise.
+    """
+
+    content: str
+    input_tokens: int
+    output_tokens: int
+
+
+class _Written(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Written
+    finish_reason: str | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Response(BaseModel):
+    choices: list[_Choice] = Field(min_length=1)
+    usage: _Usage | None = None
+
+
+def read_completion(body: bytes) -> Completion:
+    """The answer that a response holds.
+
+    Raises:
+        ValueError: if it is no response of this form.
+    """
+    try:
+        # Half a surrogate pair, which JSON can escape, is no text and could not be written.
+        whole = json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    response = _Response.model_validate_json(whole)
+    choice = response.choices[0]
+    content = choice.message.content or ""
+    usage = response.usage or _Usage()
+    return Completion(
+        content.strip() if choice.finish_reason in _WHOLE else "",
+        usage.prompt_tokens,
+        usage.completion_tokens,
+    )
