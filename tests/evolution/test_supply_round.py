@@ -267,4 +267,4 @@ def test_what_the_model_has_written_outlives_the_process(
     written = rows(world, "supply", "rejected.jsonl") + rows(world, "supply", "synthetic.jsonl")
     assert len({each["written"]["prompt"] for each in written}) == asked[0] + sum(asked[2:])
     assert asked[0] == 3
-    assert not list((world.folder / "store" / "supply").glob(".*"))
+    assert not list((world.folder / "store" / "supply").glob(".*.kept"))
