@@ -13,6 +13,7 @@ from cem_lightning.errors import UserError
 from cem_lightning.evolution.run import run
 from cem_lightning.knowledge.config import WebKnowledge
 from cem_lightning.knowledge.corpora import Corpus
+from cem_lightning.knowledge.searxng import LARGEST
 from cem_lightning.knowledge.web import WebRetriever
 from cem_lightning.storage.atomic import read_jsonl
 from tests.knowledge.test_fetching import config as fetching
@@ -116,7 +117,8 @@ def test_a_domain_gives_no_more_pages_than_it_may(site: Website, tmp_path: Path)
     ("reply", "told"),
     [
         (Reply(b"", 403), r"status 403: it must have json among search\.formats"),
-        (Reply(b"", 500), r"status 500 \(1 attempts\)"),
+        (Reply(b"", 500), r"status 500\. 0 of 1 mistakes"),
+        (Reply(b" " * (LARGEST + 1)), f"more than {LARGEST} bytes"),
         (Reply(b"", 429, headers={"Retry-After": "9999"}), "status 429"),
         (Reply(b"", 404), "status 404"),
         (Reply(b"<html>"), "no SearXNG: '<html>'"),

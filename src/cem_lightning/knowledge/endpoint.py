@@ -18,17 +18,9 @@ import httpx
 from cem_lightning.errors import UserError
 from cem_lightning.knowledge.endpoint_config import EndpointConfig
 from cem_lightning.knowledge.endpoint_messages import Completion, Messages, read_completion
-from cem_lightning.knowledge.manners import (
-    BACKOFF,
-    BUSY,
-    LONGEST_BACKOFF,
-    LONGEST_PAUSE,
-    SLOWEST,
-    NotNow,
-    pause_of,
-    plain,
-)
+from cem_lightning.knowledge.manners import BUSY, NotNow, pause_of, plain
 from cem_lightning.knowledge.responses import ResponseCache
+from cem_lightning.knowledge.services import ServiceFailure, patiently, whole_answer
 from cem_lightning.knowledge.spending import spending
 from cem_lightning.secrets import redacted
 
@@ -41,10 +33,6 @@ _REMEDIES = {
     404: "look whether endpoint.address is the base of its API and endpoint.model one of "
     "its models",
 }
-
-
-class EndpointFailure(Exception):
-    """A request that was not answered; the message says why, in words for the user."""
 
 
 class ChatEndpoint:
@@ -111,7 +99,7 @@ class ChatEndpoint:
         times = Counter(prompts)
         try:
             asyncio.run(self._complete(times, answers, advance))
-        except EndpointFailure as failure:
+        except ServiceFailure as failure:
             done = sum(times[each] for each in answers)
             raise UserError(
                 f"endpoint.address: {redacted(self._config.address)} {failure}. {done} of "
@@ -154,7 +142,7 @@ class ChatEndpoint:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         limits = httpx.Limits(max_connections=self._config.concurrency)
         async with httpx.AsyncClient(
-            headers=headers, timeout=self._config.timeout, limits=limits, follow_redirects=False
+            headers=headers, limits=limits, follow_redirects=False
         ) as client:
             try:
                 async with asyncio.TaskGroup() as workers:
@@ -169,7 +157,9 @@ class ChatEndpoint:
             self.hits += 1
             return str(kept["content"])
         request = self._request(prompt)
-        answer = await self._patiently(client, request["body"])
+        answer = await patiently(
+            lambda: self._ask(client, request["body"]), self._config.retries, self._sleep
+        )
         self.input_tokens += answer.input_tokens
         self.output_tokens += answer.output_tokens
         if not answer.content:
@@ -189,48 +179,16 @@ class ChatEndpoint:
         }
         return {"endpoint": self._address, "body": sent}
 
-    async def _patiently(self, client: httpx.AsyncClient, sent: dict[str, Any]) -> Completion:
-        backoff = BACKOFF
-        for attempt in range(self._config.retries + 1):
-            try:
-                return await self._ask(client, sent)
-            except NotNow as busy:
-                if attempt == self._config.retries:
-                    times = f" ({attempt + 1} attempts)" if attempt else ""
-                    raise EndpointFailure(f"{busy}{times}") from None
-                pause = backoff if busy.pause is None else busy.pause
-                if pause > LONGEST_PAUSE:
-                    raise EndpointFailure(
-                        f"{busy}, and asks for a pause of {pause:.0f} s"
-                    ) from None
-            await self._sleep(pause)
-            backoff = min(2 * backoff, LONGEST_BACKOFF)
-        raise AssertionError("unreachable")
-
     async def _ask(self, client: httpx.AsyncClient, sent: dict[str, Any]) -> Completion:
         self.requests += 1
-        longest = SLOWEST * self._config.timeout
-        body = b""
-        try:
-            async with (
-                asyncio.timeout(longest),
-                client.stream("POST", self._address, json=sent) as response,
-            ):
-                async for chunk in response.aiter_bytes(chunk_size=2**16):
-                    body += chunk
-                    if len(body) > LARGEST:
-                        raise EndpointFailure(f"answers with more than {LARGEST} bytes")
-        except httpx.TimeoutException:
-            raise NotNow(f"does not answer within {self._config.timeout:g} s") from None
-        except TimeoutError:
-            raise NotNow(f"did not end its answer within {longest:g} s") from None
-        except (httpx.InvalidURL, UnicodeError):
-            raise EndpointFailure("is no address of a server") from None
-        except httpx.DecodingError:
-            raise EndpointFailure("answers with a body that cannot be decompressed") from None
-        except httpx.HTTPError as error:
-            told = redacted(str(error)) or type(error).__name__
-            raise NotNow(f"cannot be reached ({told})") from None
+        response, body = await whole_answer(
+            client,
+            "POST",
+            self._address,
+            largest=LARGEST,
+            timeout=self._config.timeout,
+            json=sent,
+        )
         return self._read(response, body)
 
     def _read(self, response: httpx.Response, body: bytes) -> Completion:
@@ -240,11 +198,11 @@ class ChatEndpoint:
             raise NotNow(f"answers with status {status}", pause)
         if status != 200:
             remedy = f"; {_REMEDIES[status]}" if status in _REMEDIES else ""
-            raise EndpointFailure(f"answers with status {status} ({self._told(body)}){remedy}")
+            raise ServiceFailure(f"answers with status {status} ({self._told(body)}){remedy}")
         try:
             return read_completion(body)
         except ValueError:
-            raise EndpointFailure(
+            raise ServiceFailure(
                 f"answers without choices, so it is no OpenAI-compatible API: {self._told(body)!r}"
             ) from None
 

@@ -6,28 +6,18 @@ Every search is kept on disk, unless its engines did not answer; pages are those
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
 import httpx
 
 from cem_lightning.knowledge.config import WebKnowledge
-from cem_lightning.knowledge.manners import (
-    BACKOFF,
-    BUSY,
-    LONGEST_BACKOFF,
-    LONGEST_PAUSE,
-    NotNow,
-    pause_of,
-    plain,
-    user_agent,
-)
+from cem_lightning.knowledge.manners import BUSY, NotNow, pause_of, plain, user_agent
 from cem_lightning.knowledge.responses import ResponseCache
-from cem_lightning.secrets import redacted
+from cem_lightning.knowledge.services import ServiceFailure, patiently, whole_answer
 
-
-class SearchFailure(Exception):
-    """A search that was not answered; the message says why, in words for the user."""
+LARGEST = 4 * 2**20  # bytes of a response; fifty results have some thousands
 
 
 class SearXng:
@@ -47,7 +37,6 @@ class SearXng:
         self._address = f"{(config.searxng or '').rstrip('/')}/search"
         self._client = httpx.AsyncClient(
             headers={"User-Agent": user_agent(config.contact or "")},
-            timeout=config.timeout,
             follow_redirects=False,
             trust_env=False,
         )
@@ -60,7 +49,7 @@ class SearXng:
         """Addresses of the pages found, the best first.
 
         Raises:
-            SearchFailure: if there is no answer, after all retries.
+            ServiceFailure: if there is no answer, after all retries.
         """
         sent = {"q": query, "format": "json", "language": self._config.language}
         request = {"search": self._address, "params": sent}
@@ -68,58 +57,45 @@ class SearXng:
         if kept is not None:
             self.hits += 1
         else:
-            kept = self._cache.put(request, {"addresses": await self._patiently(sent)})
+            found = await patiently(lambda: self._ask(sent), self._config.retries, asyncio.sleep)
+            kept = self._cache.put(request, {"addresses": found})
         return [each for each in kept["addresses"] if isinstance(each, str)]
-
-    async def _patiently(self, sent: dict[str, str]) -> list[str]:
-        backoff = BACKOFF
-        for attempt in range(self._config.retries + 1):
-            try:
-                return await self._ask(sent)
-            except NotNow as busy:
-                pause = backoff if busy.pause is None else busy.pause
-                if attempt == self._config.retries or pause > LONGEST_PAUSE:
-                    raise SearchFailure(f"{busy} ({attempt + 1} attempts)") from None
-            await asyncio.sleep(pause)
-            backoff = min(2 * backoff, LONGEST_BACKOFF)
-        raise AssertionError("unreachable")
 
     async def _ask(self, sent: dict[str, str]) -> list[str]:
         await asyncio.sleep(self._next - time.monotonic())
         self._next = time.monotonic() + 1 / self._config.requests_per_second
         self.requests += 1
-        try:
-            response = await self._client.get(self._address, params=sent)
-        except httpx.TimeoutException:
-            raise NotNow(f"does not answer within {self._config.timeout:g} s") from None
-        except (httpx.InvalidURL, UnicodeError):
-            raise SearchFailure("is no address of a server") from None
-        except httpx.HTTPError as error:
-            told = redacted(str(error)) or type(error).__name__
-            raise NotNow(f"cannot be reached ({told})") from None
+        response, body = await whole_answer(
+            self._client,
+            "GET",
+            self._address,
+            largest=LARGEST,
+            timeout=self._config.timeout,
+            params=sent,
+        )
         if response.status_code in BUSY:
             pause = pause_of(response.headers.get("Retry-After", ""))
             raise NotNow(f"answers with status {response.status_code}", pause)
         if response.status_code == 403:
-            raise SearchFailure(
+            raise ServiceFailure(
                 "answers with status 403: it must have json among search.formats in its "
                 "settings.yml, and no limiter against us"
             )
         if response.status_code != 200:
-            raise SearchFailure(f"answers with status {response.status_code}")
-        return _addresses(response)
+            raise ServiceFailure(f"answers with status {response.status_code}")
+        return _addresses(body)
 
 
-def _addresses(response: httpx.Response) -> list[str]:
+def _addresses(body: bytes) -> list[str]:
     """The results of a search, in its order; those of engines that did not answer are missing."""
     try:
-        value: Any = response.json()
+        value: Any = json.loads(body)
         rows = value["results"]
         found: list[str] = [row["url"] for row in rows if isinstance(row.get("url"), str)]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise SearchFailure(
+        raise ServiceFailure(
             "answers without a list of results, so it is no SearXNG: "
-            f"{plain(response.text[:200])!r}"
+            f"{plain(body[:200].decode('utf-8', 'replace'))!r}"
         ) from None
     silent = value.get("unresponsive_engines")
     if not found and silent:

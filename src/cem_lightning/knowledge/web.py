@@ -24,7 +24,8 @@ from cem_lightning.knowledge.html import page_text
 from cem_lightning.knowledge.markdown import plain_blocks
 from cem_lightning.knowledge.records import Document
 from cem_lightning.knowledge.responses import ResponseCache
-from cem_lightning.knowledge.searxng import SearchFailure, SearXng
+from cem_lightning.knowledge.searxng import SearXng
+from cem_lightning.knowledge.services import ServiceFailure
 from cem_lightning.knowledge.splitting import packed, paragraphs
 from cem_lightning.secrets import redacted
 from cem_lightning.storage.digests import digest_value
@@ -121,7 +122,7 @@ class WebRetriever:
                         fetcher,
                         count_tokens,
                     )
-            except SearchFailure as failure:
+            except ServiceFailure as failure:
                 raise UserError(
                     f"{config.source} {failure}. {done} of {len(queries)} {unit} have been "
                     f"searched for; what came is kept in knowledge.cache: {config.cache}, and the "

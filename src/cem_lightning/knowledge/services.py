@@ -1,0 +1,100 @@
+"""Asks a service whose address the user gave, a search or a model, patiently and within limits.
+
+What it answers is the business of whoever asks; pages of strangers are that of `fetching`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import httpx
+
+from cem_lightning.knowledge.manners import (
+    BACKOFF,
+    LONGEST_BACKOFF,
+    LONGEST_PAUSE,
+    SLOWEST,
+    NotNow,
+)
+from cem_lightning.secrets import redacted
+
+_T = TypeVar("_T")
+
+
+class ServiceFailure(Exception):
+    """A request that was not answered; the message says why, in words for the user."""
+
+
+async def patiently(
+    ask: Callable[[], Awaitable[_T]], retries: int, sleep: Callable[[float], Awaitable[None]]
+) -> _T:
+    """What is answered at last.
+
+    Args:
+        ask: raises `NotNow` if it failed for now.
+        sleep: waits for a number of seconds.
+
+    Raises:
+        ServiceFailure: if all attempts failed, or a longer pause is asked for than anybody waits.
+    """
+    backoff = BACKOFF
+    for attempt in range(retries + 1):
+        try:
+            return await ask()
+        except NotNow as busy:
+            if attempt == retries:
+                times = f" ({attempt + 1} attempts)" if attempt else ""
+                raise ServiceFailure(f"{busy}{times}") from None
+            pause = backoff if busy.pause is None else busy.pause
+            if pause > LONGEST_PAUSE:
+                raise ServiceFailure(f"{busy}, and asks for a pause of {pause:.0f} s") from None
+        await sleep(pause)
+        backoff = min(2 * backoff, LONGEST_BACKOFF)
+    raise AssertionError("unreachable")
+
+
+async def whole_answer(
+    client: httpx.AsyncClient,
+    method: str,
+    address: str,
+    *,
+    largest: int,
+    timeout: float,
+    **sent: Any,
+) -> tuple[httpx.Response, bytes]:
+    """A response of any status, with its whole body.
+
+    Args:
+        largest: bytes of the body, unpacked.
+        timeout: longest wait for a part of it; seconds. The whole may take four times that.
+        sent: what the client is to send along.
+
+    Raises:
+        NotNow: if it does not come, or not in time.
+        ServiceFailure: if it never will, or is too large.
+    """
+    longest = SLOWEST * timeout
+    body = b""
+    try:
+        async with (
+            asyncio.timeout(longest),
+            client.stream(method, address, timeout=timeout, **sent) as response,
+        ):
+            async for chunk in response.aiter_bytes(chunk_size=2**16):
+                body += chunk
+                if len(body) > largest:
+                    raise ServiceFailure(f"answers with more than {largest} bytes")
+    except httpx.TimeoutException:
+        raise NotNow(f"does not answer within {timeout:g} s") from None
+    except TimeoutError:
+        raise NotNow(f"did not end its answer within {longest:g} s") from None
+    except (httpx.InvalidURL, UnicodeError):  # a host's name is encoded only when it is used
+        raise ServiceFailure("is no address of a server") from None
+    except httpx.DecodingError:
+        raise ServiceFailure("answers with a body that cannot be decompressed") from None
+    except httpx.HTTPError as error:
+        told = redacted(str(error)) or type(error).__name__
+        raise NotNow(f"cannot be reached ({told})") from None
+    return response, body
