@@ -20,7 +20,7 @@ from cem_lightning.knowledge.endpoint_config import EndpointConfig
 from cem_lightning.knowledge.endpoint_messages import Completion, Messages, read_completion
 from cem_lightning.knowledge.manners import BUSY, NotNow, pause_of, plain
 from cem_lightning.knowledge.responses import ResponseCache
-from cem_lightning.knowledge.services import ServiceFailure, patiently, whole_answer
+from cem_lightning.knowledge.services import ServiceFailure, answered, whole_answer
 from cem_lightning.knowledge.spending import spending
 from cem_lightning.secrets import redacted
 
@@ -157,7 +157,7 @@ class ChatEndpoint:
             self.hits += 1
             return str(kept["content"])
         request = self._request(prompt)
-        answer = await patiently(
+        answer = await answered(
             lambda: self._ask(client, request["body"]), self._config.retries, self._sleep
         )
         self.input_tokens += answer.input_tokens

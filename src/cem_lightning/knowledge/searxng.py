@@ -15,7 +15,7 @@ import httpx
 from cem_lightning.knowledge.config import WebKnowledge
 from cem_lightning.knowledge.manners import BUSY, NotNow, pause_of, plain, user_agent
 from cem_lightning.knowledge.responses import ResponseCache
-from cem_lightning.knowledge.services import ServiceFailure, patiently, whole_answer
+from cem_lightning.knowledge.services import ServiceFailure, answered, whole_answer
 
 LARGEST = 4 * 2**20  # bytes of a response; fifty results have some thousands
 
@@ -57,7 +57,7 @@ class SearXng:
         if kept is not None:
             self.hits += 1
         else:
-            found = await patiently(lambda: self._ask(sent), self._config.retries, asyncio.sleep)
+            found = await answered(lambda: self._ask(sent), self._config.retries, asyncio.sleep)
             kept = self._cache.put(request, {"addresses": found})
         return [each for each in kept["addresses"] if isinstance(each, str)]
 

@@ -11,13 +11,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from cem_lightning.knowledge.manners import (
-    BACKOFF,
-    LONGEST_BACKOFF,
-    LONGEST_PAUSE,
-    SLOWEST,
-    NotNow,
-)
+from cem_lightning.knowledge.manners import LONGEST_PAUSE, SLOWEST, NotNow
+from cem_lightning.knowledge.retries import Sleep, patiently
 from cem_lightning.secrets import redacted
 
 _T = TypeVar("_T")
@@ -27,32 +22,16 @@ class ServiceFailure(Exception):
     """A request that was not answered; the message says why, in words for the user."""
 
 
-async def patiently(
-    ask: Callable[[], Awaitable[_T]], retries: int, sleep: Callable[[float], Awaitable[None]]
-) -> _T:
-    """What is answered at last.
-
-    Args:
-        ask: raises `NotNow` if it failed for now.
-        sleep: waits for a number of seconds.
+async def answered(ask: Callable[[], Awaitable[_T]], retries: int, sleep: Sleep) -> _T:
+    """What is answered at last; see `patiently`.
 
     Raises:
-        ServiceFailure: if all attempts failed, or a longer pause is asked for than anybody waits.
+        ServiceFailure: if it is not.
     """
-    backoff = BACKOFF
-    for attempt in range(retries + 1):
-        try:
-            return await ask()
-        except NotNow as busy:
-            if attempt == retries:
-                times = f" ({attempt + 1} attempts)" if attempt else ""
-                raise ServiceFailure(f"{busy}{times}") from None
-            pause = backoff if busy.pause is None else busy.pause
-            if pause > LONGEST_PAUSE:
-                raise ServiceFailure(f"{busy}, and asks for a pause of {pause:.0f} s") from None
-        await sleep(pause)
-        backoff = min(2 * backoff, LONGEST_BACKOFF)
-    raise AssertionError("unreachable")
+    try:
+        return await patiently(ask, retries, sleep, LONGEST_PAUSE)
+    except NotNow as busy:
+        raise ServiceFailure(str(busy)) from None
 
 
 async def whole_answer(

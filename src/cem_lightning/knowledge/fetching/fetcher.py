@@ -27,10 +27,10 @@ from cem_lightning.knowledge.fetching.addresses import (
 )
 from cem_lightning.knowledge.fetching.bodies import read_body
 from cem_lightning.knowledge.fetching.pages import TYPES, Never, NoPage, Page, decoded
-from cem_lightning.knowledge.fetching.retries import Sleep, patiently
-from cem_lightning.knowledge.fetching.robots import Down, Host
+from cem_lightning.knowledge.fetching.robots import LONGEST_REST, Down, Host
 from cem_lightning.knowledge.manners import BUSY, SLOWEST, NotNow, pause_of, plain, user_agent
 from cem_lightning.knowledge.responses import ResponseCache
+from cem_lightning.knowledge.retries import Sleep, patiently
 
 LARGEST_ROBOTS = 500 * 1024  # bytes that are read of a robots.txt (RFC 9309, 2.5)
 ROBOTS_REDIRECTS = 5  # RFC 9309, 2.3.1.2
@@ -104,7 +104,9 @@ class Fetcher:
                 self.hits += 1
                 return found
         try:
-            page = await patiently(lambda: self._follow(url), self._config.retries, self._sleep)
+            page = await patiently(
+                lambda: self._follow(url), self._config.retries, self._sleep, LONGEST_REST
+            )
         except (NotNow, Down) as busy:
             return NoPage(url, "unreachable", str(busy), False)
         except Never as never:

@@ -12,12 +12,13 @@ from collections.abc import Awaitable, Callable
 from protego import Protego
 
 from cem_lightning.knowledge.fetching.pages import Never
-from cem_lightning.knowledge.fetching.retries import LONGEST_PAUSE, Sleep, patiently
 from cem_lightning.knowledge.manners import NotNow
 from cem_lightning.knowledge.responses import ResponseCache
+from cem_lightning.knowledge.retries import Sleep, patiently
 
 AGENT = "cem-lightning"  # as robots.txt calls us
 LONGEST_DELAY = 30.0  # seconds between two pages of a host; who wants more is not asked
+LONGEST_REST = 60.0  # seconds that one page is worth waiting for
 
 
 class Down(Exception):
@@ -82,7 +83,7 @@ class Host:
         Raises:
             Down: if that is too long to wait for.
         """
-        if pause > LONGEST_PAUSE:
+        if pause > LONGEST_REST:
             self._down = f"asks for a pause of {pause:.0f} s"
             raise Down(self._down)
         self._next = max(self._next, time.monotonic() + pause)
@@ -105,6 +106,8 @@ class Host:
         request = {"robots": self._origin}
         if (kept := self._cache.get(request)) is not None:
             return str(kept.get("text", ""))
-        text = await patiently(lambda: self._read(self._origin), self._retries, self._sleep)
+        text = await patiently(
+            lambda: self._read(self._origin), self._retries, self._sleep, LONGEST_REST
+        )
         self._next = time.monotonic() + self._spacing
         return str(self._cache.put(request, {"text": text})["text"])
