@@ -20,6 +20,8 @@ from cem_lightning.evolution.prune import prune_results
 from cem_lightning.evolution.run import run
 from tests.workspace import Workspace, make_workspace
 
+pytestmark = pytest.mark.slow  # most end and begin a process
+
 STAGES = ("pools", "answer", "open_book", "collect", "acquire", "triage", "assemble", "train")
 
 

@@ -10,6 +10,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -205,5 +206,10 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "threads": torch.get_num_threads(),
-        **{name: version(name) for name in _LIBRARIES},
+        **_versions(),
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _LIBRARIES}

@@ -13,7 +13,6 @@ from cem_lightning.evolution.stored import (
     read_stored_pools,
     read_triaged,
 )
-from cem_lightning.evolution.writers import writer_of
 from cem_lightning.knowledge.leaks import Leaks
 from cem_lightning.knowledge.supply.config import SupplyConfig
 from cem_lightning.knowledge.supply.generating import read, synthesize
@@ -28,6 +27,8 @@ def supply(job: Job) -> dict[str, Any]:
     Raises:
         UserError: if an endpoint would cost too much, or cannot be asked.
     """
+    from cem_lightning.evolution.writers import writer_of
+
     config = SupplyConfig(**job.config["supply"])
     passages = to_be_read(
         read_passages(job.inputs["passages"]), read_triaged(job.inputs["triaged"])

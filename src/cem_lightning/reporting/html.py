@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,12 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _render(template: str, **values: Any) -> str:
+    return _templates().get_template(template).render(**values)
+
+
+@cache
+def _templates() -> Environment:
+    """The templates, each compiled once."""
     files = resources.files("cem_lightning.reporting")
     environment = Environment(
         loader=FunctionLoader(lambda name: files.joinpath(name).read_text(encoding="utf-8")),
@@ -300,4 +307,4 @@ def _render(template: str, **values: Any) -> str:
         "memory",
     )
     environment.filters |= {name: getattr(figures, name) for name in names}
-    return environment.get_template(template).render(**values)
+    return environment
