@@ -150,6 +150,7 @@ def test_paraphrases_differ_in_style_and_are_asked_in_the_language_of_the_passag
         "In 1898 Ramsay won neon from air in London; its atomic number is ten.",
         "Neon, number ten, is noble. Of 100 million parts of air 1820 are neon.",
         "London's Ramsay found one of 3 gases: neon.",
+        "It was Ramsay's work in LONDON. Gases like it make up Neon's family.",
     ],
 )
 def test_what_claims_nothing_new_is_kept(text: str) -> None:
@@ -163,6 +164,7 @@ def test_what_claims_nothing_new_is_kept(text: str) -> None:
         ("...", "empty"),
         (TEXT.upper(), "copy"),
         (" ".join([TEXT] * 3), "too_long"),
+        (" ".join(["Ramsay found neon in London."] * 12), "repetitive"),
         ("I'm sorry, but I cannot rewrite it.", "refusal"),
         ("As an AI, I have no opinion of neon.", "refusal"),
         ("Ramsay found neon, a gas.<|im_end|>", "markup"),
@@ -177,6 +179,8 @@ def test_what_claims_nothing_new_is_kept(text: str) -> None:
         ("Neon is a gas with atomic number eleven.", "figure"),
         ("Neon makes up 100 billion parts.", "figure"),
         ("Neon has twenty-one friends in London.", "figure"),
+        ("In London it was William Ramsey who found neon.", "name"),
+        ("The gas was found by Marie Curie's pupils.", "name"),
         ("Ramsay never isolated neon.", "negation"),
         ("Neon isn't a noble gas.", "negation"),
         ("氖是一种稀有气体。", "language"),

@@ -35,7 +35,7 @@ def fault_of(text: str, config: Filters) -> tuple[Fault, str] | None:
     tokens = words(text)
     if len(tokens) < config.min_words:
         return "short", f"{len(tokens)} words"
-    if told := _repetition(text, tokens):
+    if told := repetition(text, tokens):
         return "repetitive", told
     if told := _boilerplate(text, tokens):
         return "boilerplate", told
@@ -54,7 +54,8 @@ def language_of(text: str) -> str:
     return _WRITTEN_AS.get(found, found)
 
 
-def _repetition(text: str, tokens: tuple[str, ...]) -> str:
+def repetition(text: str, tokens: tuple[str, ...]) -> str:
+    """What comes again and again in a text, in words; "" if nothing does (Rae et al. 2021)."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     again = len(lines) - len(set(lines))
     if again > _REPEATED_LINES * len(lines):

@@ -1,7 +1,7 @@
-"""The numbers and negations of a text, by which what it claims is compared with another.
+"""The numbers, names and negations of a text, by which what it claims is compared with another.
 
 Numbers are the same whether in digits or in words. Who did what is not read: a text may keep all
-numbers and still be wrong.
+numbers and names and still be wrong.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ import re
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 
+from cem_lightning.knowledge.cutting import sentences
 from cem_lightning.questions.normalise import one_width, words
+
+_WORD = re.compile(r"[^\W\d_][\w'’-]*")
+_POSSESSIVE = re.compile(r"['’]s?$")
 
 _UNITS = """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
@@ -61,6 +65,15 @@ def numbers(text: str) -> frozenset[str]:
             if token in _SMALL and not used:
                 found.update({str(_SMALL[token])} - _PRONOUNS)
             used = False
+    return frozenset(found)
+
+
+def names(text: str) -> frozenset[str]:
+    """The words that are written large within a sentence, as normalised; Chinese has none."""
+    found: set[str] = set()
+    for start, end in sentences(text):
+        inside = _WORD.findall(text[start:end])[1:]
+        found.update(*(words(_POSSESSIVE.sub("", each)) for each in inside if each[0].isupper()))
     return frozenset(found)
 
 

@@ -10,8 +10,8 @@ from cem_lightning.knowledge.records import Passage, Written
 
 Kind = Literal["paraphrase", "focus", "qa", "reading"]
 Reason = Literal[
-    "empty", "markup", "refusal", "echo", "copy", "too_long", "language", "figure", "negation",
-    "schema", "not_stated", "leak",
+    "empty", "markup", "refusal", "echo", "copy", "too_long", "repetitive", "language", "figure",
+    "name", "negation", "schema", "not_stated", "leak",
 ]  # fmt: skip
 
 PASSED = ("validation", "decontamination")  # by every synthetic text that is kept

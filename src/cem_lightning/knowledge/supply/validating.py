@@ -1,6 +1,6 @@
 """Which synthetic texts may be learned from: those that claim nothing their passage does not.
 
-Compares wording, numbers and negations. Whether names, causes and the rest are as in the passage
+Compares wording, numbers, names and negations. Whether causes and the rest are as in the passage
 cannot be told so; whether a text holds a test question is the business of `decontamination`.
 """
 
@@ -11,8 +11,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
-from cem_lightning.knowledge.cleaning import language_of
-from cem_lightning.knowledge.supply.claims import negations, numbers
+from cem_lightning.knowledge.cleaning import language_of, repetition
+from cem_lightning.knowledge.records import Passage
+from cem_lightning.knowledge.supply.claims import names, negations, numbers
 from cem_lightning.knowledge.supply.kinds import Task, in_chinese
 from cem_lightning.knowledge.supply.records import Reason
 from cem_lightning.questions.normalise import is_chinese, normalised, words
@@ -63,7 +64,9 @@ def fault_of(task: Task, text: str) -> Fault | None:
     own, most = len(words(text)), LONGEST * len(words(parent))
     if own > most:
         return "too_long", f"{own} words, at most {most}"
-    return _language(text, parent) or _claims(text, parent)
+    if told := repetition(text, words(text)):
+        return "repetitive", told
+    return _language(text, parent) or _claims(text, task.passage)
 
 
 def pair_fault(task: Task, question: str, answer: str) -> Fault | None:
@@ -77,7 +80,7 @@ def pair_fault(task: Task, question: str, answer: str) -> Fault | None:
         return "not_stated", answer[:100]
     if in_chinese(question) != in_chinese(parent):
         return "language", "Chinese" if in_chinese(question) else "not Chinese"
-    return _claims(question, parent)
+    return _claims(question, task.passage)
 
 
 def pairs(written: str) -> list[tuple[str, str]]:
@@ -130,9 +133,12 @@ def _language(text: str, parent: str) -> Fault | None:
     return None
 
 
-def _claims(text: str, parent: str) -> Fault | None:
+def _claims(text: str, passage: Passage) -> Fault | None:
+    parent = passage.text
     if new := numbers(text) - numbers(parent):
         return "figure", ", ".join(sorted(new))
+    if new := names(text) - {"i", *words(f"{passage.title} {parent}")}:
+        return "name", ", ".join(sorted(new))
     denied, known = negations(text), negations(parent)
     if len(denied) > len(known):
         return "negation", f"{' '.join(denied)}, against {' '.join(known) or 'none'}"
