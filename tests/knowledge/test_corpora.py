@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
@@ -9,10 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict
+from rich.console import Console
 
 from cem_lightning.errors import UserError
 from cem_lightning.knowledge.config import LocalKnowledge
 from cem_lightning.knowledge.corpora import read_corpus
+from cem_lightning.reporting.progress import RichProgress
 from tests.knowledge.settings import FILTERS
 from tests.workspace import compose_config
 
@@ -283,10 +286,15 @@ def test_a_large_corpus_is_kept_on_disk_and_is_the_same(tmp_path: Path) -> None:
     small = read_corpus(config(path)).documents
     with path.open("a") as file:
         file.write(LARGE)
-    corpus = read_corpus(config(path, tmp_path / "cache"))
+    told = io.StringIO()
+    progress = RichProgress(Console(file=told, width=120))
+    corpus = read_corpus(config(path, tmp_path / "cache"), progress)
     assert list((tmp_path / "cache" / "corpora").iterdir())
+    assert "read the corpus, once: done, 99 documents" in told.getvalue()
     assert tuple(corpus.documents) == small and corpus.documents[7] == small[7]
-    again = read_corpus(config(path, tmp_path / "cache"))
+    once = told.getvalue()
+    again = read_corpus(config(path, tmp_path / "cache"), progress)
+    assert told.getvalue() == once
     assert again.digest == corpus.digest and len(again.documents) == len(small)
     settings = config(path)
     (hits,) = again.index(settings).search(["hill 7"], 3)

@@ -85,6 +85,7 @@ def prepare(config: Config) -> Prepared:
     from cem_lightning.models.loading import device_kind, load_encoder
     from cem_lightning.models.random_models import random_architecture
     from cem_lightning.models.source import resolve
+    from cem_lightning.reporting.progress import make_progress
 
     if config.trainer.devices > 1 and config.trainer.launcher == "slurm":
         refuse_no_slurm()
@@ -94,7 +95,8 @@ def prepare(config: Config) -> Prepared:
     if config.trainer.interpolation.gate:
         pools = pools.with_gate(config.trainer.interpolation.gate, config.seed)
     _refuse_nothing_guarded(config, pools)
-    corpus = retriever_of(config.knowledge).known()
+    with make_progress() as progress:
+        corpus = retriever_of(config.knowledge, progress).known()
     source = None if random_architecture(config.model.path) else resolve(config.model.path)
     device = device_kind(config.model)
     if source is not None and source.is_dir():

@@ -177,11 +177,15 @@ def acquire(job: Job) -> dict[str, Any]:
     config = job.knowledge_config()
     encoder, _ = load_encoder(job.inputs["model"], job.model_config())
     with job.progress.stage(job.title, total=len(mistakes), unit="mistakes") as task:
+        corpus = Corpus(())
+        if mistakes:
+            points = [each.points for each in mistakes]
+            corpus = retriever_of(config).gather(points, encoder.count, task.advance)
+            if not corpus.sought:  # a source that is asked has told of its requests
+                task.advance(0, f"searching {len(corpus.documents):,} documents")
         acquired = acquire_passages(
             mistakes,
-            retriever_of(config).gather([e.points for e in mistakes], encoder.count, task.advance)
-            if mistakes
-            else Corpus(()),
+            corpus,
             read_stored_pools(job.inputs["pools"]),
             config,
             job.config["seed"],

@@ -22,6 +22,7 @@ from cem_lightning.knowledge.parquet import parquet_rows
 from cem_lightning.knowledge.ranking import Index, build_index
 from cem_lightning.knowledge.records import Document
 from cem_lightning.knowledge.stored import StoredDocuments, keep
+from cem_lightning.progress import Progress, SilentProgress
 from cem_lightning.questions.lines import json_rows, other_form, refuse
 from cem_lightning.questions.tables import SUFFIXES as TABLES
 from cem_lightning.storage.digests import digest_path, digest_value
@@ -70,8 +71,11 @@ class Corpus:
         return build_index(self.documents, config, kept)
 
 
-def read_corpus(config: LocalKnowledge) -> Corpus:
+def read_corpus(config: LocalKnowledge, progress: Progress | None = None) -> Corpus:
     """The corpus that a config names; a large one is parsed once and then kept in its cache.
+
+    Args:
+        progress: told while one is parsed to be kept.
 
     Raises:
         UserError: if it is missing or holds no text, or naming every line, row and file that
@@ -82,7 +86,7 @@ def read_corpus(config: LocalKnowledge) -> Corpus:
 
         return Corpus(elements.documents())
     if is_data_set(config.corpus):
-        return _data_set(config)
+        return _data_set(config, progress or SilentProgress())
     path = Path(config.corpus).expanduser()
     if not path.exists():
         hint = nearest(config.corpus, ["elements"])
@@ -97,23 +101,36 @@ def read_corpus(config: LocalKnowledge) -> Corpus:
     folder = config.cache / "corpora" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with lock_of(folder):  # other jobs may read the same corpus at this moment
-        if not folder.exists() and not keep(_read(path, config.column), folder):
-            _refuse_empty(config, path)
+        if not folder.exists():
+            read = _read(path, config.column)
+            if not _keep(read, folder, progress or SilentProgress()):
+                _refuse_empty(config, path)
     return Corpus(StoredDocuments(folder))
 
 
-def _data_set(config: LocalKnowledge) -> Corpus:
+def _data_set(config: LocalKnowledge, progress: Progress) -> Corpus:
     table = open_table(config)
     parts = [_VERSION, config.corpus, config.column, table._fingerprint]
     folder = config.cache / "corpora" / digest_value(parts)[:24]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with lock_of(folder):
-        if not folder.exists() and not keep(documents(table, config), folder):
+        if not folder.exists() and not _keep(documents(table, config), folder, progress):
             raise UserError(
                 f"{_KEY}: {config.corpus} holds no text in the column {config.column!r}; name "
                 "another by knowledge.column."
             )
     return Corpus(StoredDocuments(folder))
+
+
+def _keep(documents: Iterable[Document], folder: Path, progress: Progress) -> int:
+    with progress.stage("read the corpus, once", unit="documents") as task:
+
+        def counted() -> Iterator[Document]:
+            for each in documents:
+                yield each
+                task.advance()
+
+        return keep(counted(), folder)
 
 
 def _size(path: Path) -> int:

@@ -21,6 +21,7 @@ from cem_lightning.knowledge.config import (
 )
 from cem_lightning.knowledge.corpora import Corpus, read_corpus
 from cem_lightning.knowledge.records import Document
+from cem_lightning.progress import Progress
 
 Served = Callable[[int, str], None]
 
@@ -59,16 +60,19 @@ class Retriever(Protocol):
         """
 
 
-def retriever_of(config: KnowledgeConfig) -> Retriever:
+def retriever_of(config: KnowledgeConfig, progress: Progress | None = None) -> Retriever:
     """The source that a config names.
+
+    Args:
+        progress: told while a corpus on disk is parsed.
 
     Raises:
         UserError: if a class of the user's own cannot be imported or made.
     """
     if isinstance(config, LocalKnowledge):
-        return LocalRetriever(config)
+        return LocalRetriever(config, progress)
     if isinstance(config, CombinedKnowledge):
-        return CombinedRetriever(config)
+        return CombinedRetriever(config, progress)
     if isinstance(config, CustomKnowledge):
         return _custom(config)
     if isinstance(config, WikipediaKnowledge):
@@ -83,11 +87,12 @@ def retriever_of(config: KnowledgeConfig) -> Retriever:
 class LocalRetriever:
     """All documents of a corpus on disk, whatever is asked."""
 
-    def __init__(self, config: LocalKnowledge) -> None:
+    def __init__(self, config: LocalKnowledge, progress: Progress | None = None) -> None:
         self._config = config
+        self._progress = progress
 
     def known(self) -> Corpus:
-        return read_corpus(self._config)
+        return read_corpus(self._config, self._progress)
 
     def gather(
         self,
@@ -105,8 +110,8 @@ class LocalRetriever:
 class CombinedRetriever:
     """Several sources, whose documents are searched together."""
 
-    def __init__(self, config: CombinedKnowledge) -> None:
-        self._parts = {name: retriever_of(each) for name, each in config.asked.items()}
+    def __init__(self, config: CombinedKnowledge, progress: Progress | None = None) -> None:
+        self._parts = {name: retriever_of(each, progress) for name, each in config.asked.items()}
 
     def known(self) -> Corpus:
         return _together({name: each.known() for name, each in self._parts.items()})
