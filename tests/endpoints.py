@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.wikipedia import Fault
+from tests.serving import Fault, Handler, Served
 
 PATH = "/v1/chat/completions"
 
@@ -29,7 +28,7 @@ def completion(content: str | None, *, finish: str | None = "stop") -> Fault:
     return Fault(200, json.dumps(value).encode())
 
 
-class Endpoint:
+class Endpoint(Served):
     """An endpoint at `address` until the context ends.
 
     Args:
@@ -44,6 +43,7 @@ class Endpoint:
     """
 
     def __init__(self, write: Callable[[str], str] = str.upper) -> None:
+        super().__init__()
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.faults: list[Fault] = []
@@ -52,55 +52,27 @@ class Endpoint:
         self._write = write
         self._now = 0
         self._lock = threading.Lock()
-        self._closed = threading.Event()
 
     @property
     def address(self) -> str:
         """Base address of the API."""
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
+        return f"http://127.0.0.1:{self.port}/v1"
 
     @property
     def prompts(self) -> list[str]:
         """What was asked so far."""
         return [each["messages"][-1]["content"] for each in self.requests]
 
-    def __enter__(self) -> Endpoint:
+    def handler(self) -> type[Handler]:
         endpoint = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: Any) -> None:
-                """Keep the tests' output readable."""
-
+        class Answering(Handler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 reply = endpoint._reply(self.path, body, self.headers.get("Authorization"))
-                if reply.hang:
-                    endpoint._closed.wait(10)
-                    self.close_connection = True
-                    return
-                self.send_response(reply.status)
-                for name, value in reply.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(reply.body)))
-                self.end_headers()
-                try:
-                    self.wfile.write(reply.body)
-                except OSError:
-                    self.close_connection = True  # the client has heard enough
+                self.send(reply, endpoint._closed)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closed.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        return Answering
 
     def _reply(self, path: str, body: bytes, key: str | None) -> Fault:
         if path != PATH:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.serving import Handler, Served
 
 
 @dataclass
@@ -43,7 +42,7 @@ def article(title: str, *paragraphs: str) -> Reply:
     )
 
 
-class Website:
+class Website(Served):
     """A site at `address` until the context ends.
 
     Args:
@@ -57,33 +56,24 @@ class Website:
     """
 
     def __init__(self, pages: Mapping[str, Reply | list[Reply]]) -> None:
+        super().__init__()
         self.pages = dict(pages)
         self.requests: list[str] = []
         self.agents: list[str] = []
         self.hosts: list[str] = []
         self.silent: list[list[str]] = []
-        self._closed = threading.Event()
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    @property
-    def port(self) -> int:
-        return self._server.server_port
-
     def count(self, path: str) -> int:
         return sum(urlsplit(each).path == path for each in self.requests)
 
-    def __enter__(self) -> Website:
+    def handler(self) -> type[Handler]:
         site = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: Any) -> None:
-                """Keep the tests' output readable."""
-
+        class Answering(Handler):
             def do_GET(self) -> None:
                 site.requests.append(self.path)
                 site.agents.append(self.headers.get("User-Agent", ""))
@@ -116,16 +106,7 @@ class Website:
                 except OSError:
                     pass  # the client has heard enough
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closed.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        return Answering
 
     def _reply(self, path: str) -> Reply:
         parts = urlsplit(path)

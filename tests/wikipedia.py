@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.serving import Fault, Handler, Served
+
 REVISION = 1000  # the revision of page n is 1000 + n
-
-
-@dataclass
-class Fault:
-    """An answer that is none.
-
-    Attributes:
-        hang: answer nothing until the server is closed.
-    """
-
-    status: int = 200
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    hang: bool = False
 
 
 def api_error(code: str, info: str, *, status: int = 200, **headers: str) -> Fault:
@@ -34,7 +19,7 @@ def api_error(code: str, info: str, *, status: int = 200, **headers: str) -> Fau
     return Fault(status, body, {name.replace("_", "-"): each for name, each in headers.items()})
 
 
-class Wikipedia:
+class Wikipedia(Served):
     """A wiki at `endpoint` until the context ends.
 
     Args:
@@ -56,6 +41,7 @@ class Wikipedia:
         redirects: Mapping[str, str] | None = None,
         disambiguations: tuple[str, ...] = (),
     ) -> None:
+        super().__init__()
         self.requests: list[dict[str, str]] = []
         self.agents: list[str] = []
         self.faults: list[Fault] = []
@@ -64,13 +50,12 @@ class Wikipedia:
         self._articles = articles
         self._redirects = redirects or {}
         self._disambiguations = disambiguations
-        self._closed = threading.Event()
         self._draws = 0
 
     @property
     def endpoint(self) -> str:
         """Address of the api.php."""
-        return f"http://127.0.0.1:{self._server.server_port}/w/api.php"
+        return f"http://127.0.0.1:{self.port}/w/api.php"
 
     def count(self, kind: str) -> int:
         """Requests for a list ("search", "random") or for articles ("extracts")."""
@@ -78,15 +63,10 @@ class Wikipedia:
             kind in (each.get("list"), each.get("prop", "").split("|")[0]) for each in self.requests
         )
 
-    def __enter__(self) -> Wikipedia:
+    def handler(self) -> type[Handler]:
         wiki = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: Any) -> None:
-                """Keep the tests' output readable."""
-
+        class Answering(Handler):
             def do_GET(self) -> None:
                 address = urlsplit(self.path)
                 params = dict(parse_qsl(address.query, keep_blank_values=True))
@@ -98,31 +78,9 @@ class Wikipedia:
                         fault = Fault(200, json.dumps(wiki._answer(params)).encode())
                     else:
                         fault = Fault(404, b"no such page")
-                if fault.hang:
-                    wiki._closed.wait(10)
-                    self.close_connection = True
-                    return
-                self.send_response(fault.status)
-                for name, value in fault.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(fault.body)))
-                self.end_headers()
-                try:
-                    self.wfile.write(fault.body)
-                except OSError:
-                    self.close_connection = True  # the client has heard enough
+                self.send(fault, wiki._closed)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closed.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        return Answering
 
     def _answer(self, params: dict[str, str]) -> dict[str, Any]:
         if params.get("action") != "query" or params.get("formatversion") != "2":

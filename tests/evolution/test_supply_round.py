@@ -20,7 +20,7 @@ from cem_lightning.reporting.run_folder import RunRecord
 from cem_lightning.storage.atomic import read_jsonl
 from tests.endpoints import Endpoint
 from tests.evolution.finished import stages
-from tests.wikipedia import Fault
+from tests.serving import Fault
 from tests.workspace import Workspace, make_workspace
 
 

@@ -16,7 +16,7 @@ from cem_lightning.knowledge.endpoint import LARGEST, ChatEndpoint
 from cem_lightning.knowledge.endpoint_config import EndpointConfig
 from cem_lightning.knowledge.endpoint_messages import Message, Messages
 from tests.endpoints import Endpoint, completion
-from tests.wikipedia import Fault
+from tests.serving import Fault
 
 SECRET = "sk-very-secret"
 

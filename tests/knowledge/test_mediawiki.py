@@ -15,7 +15,8 @@ import pytest
 
 from cem_lightning.knowledge.mediawiki import LARGEST, ApiFailure, MediaWiki
 from cem_lightning.knowledge.responses import ResponseCache
-from tests.wikipedia import Fault, Wikipedia, api_error
+from tests.serving import Fault
+from tests.wikipedia import Wikipedia, api_error
 
 SEARCH = {"list": "search", "srsearch": "gas", "srlimit": "2"}
 

@@ -20,7 +20,8 @@ from cem_lightning.knowledge.wikipedia import (
     search_words,
 )
 from tests.knowledge.settings import FILTERS
-from tests.wikipedia import REVISION, Fault, Wikipedia
+from tests.serving import Fault
+from tests.wikipedia import REVISION, Wikipedia
 from tests.workspace import Workspace, compose_config
 
 ARTICLES = {
