@@ -99,9 +99,13 @@ class PassageFilters:
         return self._cut(document, score, self._config.passage_tokens)
 
     def quarantine(self, candidates: Iterable[Candidate]) -> None:
-        """Note which texts contradict each other: one of them is false, and none is let in."""
+        """Note which texts contradict each other: one of them is false, and none is let in.
+
+        Compares all candidates at once, which also makes the search for copies fast.
+        """
         titles = {each.text: each.document.title for each in candidates if each.text}
         texts = list(titles)
+        self._duplicates.prepare(map(words, texts))
         for found in disagreements(texts, list(titles.values())):
             for member in found.members:
                 self._quarantined[texts[member]] = f"{found.kind}, {found.detail}"
