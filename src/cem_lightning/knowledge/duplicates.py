@@ -58,7 +58,7 @@ class Duplicates:
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
         self._fresh = True  # no text was seen yet
-        self._alone: set[Words] = set()
+        self._alone: dict[Words, int | None] = {}  # and where they were added
         self._shingles: dict[Words, _Numbers] = {}  # of all texts seen but those alone
         self._postings: dict[int, list[int]] = {}
         self._added: list[Words] = []
@@ -78,7 +78,7 @@ class Duplicates:
         if self._fresh:
             self._fresh = False
             meeting = _meeting(shingles, starts, self._prefix(lengths))
-            self._alone.update(compress(batch, ~meeting))
+            self._alone = dict.fromkeys(compress(batch, ~meeting))
         else:
             self._look_up_all()
         for at in np.flatnonzero(meeting).tolist():
@@ -88,7 +88,8 @@ class Duplicates:
         """The most similar earlier text at or above the threshold, the earliest of equals."""
         own = self._looked_up(text)
         if own is None:
-            return None
+            at = self._alone[text]
+            return None if at is None else Copy(at, 1.0, "duplicate")
         known = self._postings
         near = {at for each in self._keys(own) if each in known for at in known[each]}
         best: tuple[float, int] | None = None
@@ -108,10 +109,12 @@ class Duplicates:
         own = self._looked_up(text)
         if own is not None:
             self._post(len(self._added), own)
+        elif self._alone[text] is None:
+            self._alone[text] = len(self._added)
         self._added.append(text)
 
     def _looked_up(self, text: Words) -> _Numbers | None:
-        """The shingles of a text; None of one that none has a prefix in common with."""
+        """The shingles of a text; None of one that is like no other but itself."""
         if text in self._alone:
             return None
         if text not in self._shingles:
@@ -120,7 +123,7 @@ class Duplicates:
 
     def _look_up_all(self) -> None:
         """From now on: a text came that those alone were not compared with."""
-        alone, self._alone = self._alone, set()
+        alone, self._alone = self._alone, {}
         if alone:
             self.prepare(alone)
             for at, text in enumerate(self._added):
