@@ -43,6 +43,7 @@ def test_every_option_of_every_group_composes(group: str) -> None:
         "datasets": ["data.path=x/y"],
         "local": ["knowledge.corpus=c.jsonl"],
         "hybrid": ["knowledge.corpus=c.jsonl"],
+        "wikipedia_dump": ["knowledge.corpus=w.xml.bz2"],
         "custom": ["knowledge.target=notes:Notes"],
         "reading": ["recipe=extractive"],
         "model": ["recipe=extractive"],

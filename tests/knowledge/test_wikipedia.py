@@ -11,11 +11,11 @@ import pytest
 
 from cem_lightning.errors import UserError
 from cem_lightning.evolution.run import run
+from cem_lightning.knowledge.articles import article_documents
 from cem_lightning.knowledge.config import WikipediaKnowledge
 from cem_lightning.knowledge.corpora import Corpus
 from cem_lightning.knowledge.wikipedia import (
     WikipediaRetriever,
-    article_documents,
     check_access,
     search_words,
 )
@@ -372,6 +372,7 @@ def test_every_shipped_source_has_the_keys_that_experiments_may_set() -> None:
         needed = {
             "local": ["knowledge.corpus=elements"],
             "hybrid": ["knowledge.corpus=elements"],
+            "wikipedia_dump": ["knowledge.corpus=wiki.xml.bz2"],
             "custom": ["knowledge.target=notes:Notes"],
         }
         found = compose_config(f"knowledge={path.stem}", *needed.get(path.stem, ())).knowledge

@@ -119,8 +119,9 @@ class LocalKnowledge(_Kept):
     corpus: str = Field(
         min_length=1,  # an empty path would be the working folder
         description="'elements'; or the path of a JSONL or Parquet file (text; optional id, "
-        "title, origin, licence), of a folder of .txt, .md and .html files, or of a folder that "
-        "`datasets` saved; or 'datasets:' and a data set's id, with its split after #",
+        "title, origin, licence), of a folder of .txt, .md and .html files, of a Wikipedia's dump "
+        "(.xml, .xml.bz2, .xml.gz), or of a folder that `datasets` saved; or 'datasets:' and a "
+        "data set's id, with its split after #",
     )
     column: str = Field(
         min_length=1, description="column or field that holds the texts of a file or a data set"

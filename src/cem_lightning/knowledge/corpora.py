@@ -1,4 +1,4 @@
-"""Local corpora: documents from JSONL, from Parquet, from folders of text, or about the elements.
+"""Local corpora: from JSONL, Parquet, folders of text and dumps, or about the elements.
 
 Reads and names problems; searching and cutting are the business of `ranking` and `cutting`.
 """
@@ -14,6 +14,7 @@ from typing import Any, Never
 
 from cem_lightning.errors import UserError, nearest
 from cem_lightning.knowledge.config import Filters, LocalKnowledge
+from cem_lightning.knowledge.dump import dump_documents, is_dump
 from cem_lightning.knowledge.folders import SUFFIXES as TEXT
 from cem_lightning.knowledge.folders import folder_documents
 from cem_lightning.knowledge.hub_corpora import documents, is_data_set, open_table
@@ -30,7 +31,10 @@ from cem_lightning.storage.store import lock_of
 
 _KEY = "knowledge.corpus"
 _OPTIONAL = ("id", "title", "origin", "licence")
-_FORMS = "a JSONL or Parquet file with a field 'text', or a folder of .txt, .md and .html files"
+_FORMS = (
+    "a JSONL or Parquet file with a field 'text', a folder of .txt, .md and .html files, or the "
+    "dump of a Wikipedia (.xml, .xml.bz2, .xml.gz)"
+)
 _LARGE = 2**24  # bytes of files from which a corpus is kept instead of held in memory
 _VERSION = 1  # of what is read from the same files; kept corpora of another are not found
 
@@ -91,9 +95,10 @@ def read_corpus(config: LocalKnowledge, progress: Progress | None = None) -> Cor
     if not path.exists():
         hint = nearest(config.corpus, ["elements"])
         raise UserError(f"{_KEY}: {config.corpus} does not exist{hint}; give 'elements', {_FORMS}.")
-    if path.is_file() and (told := _other_form(path)) is not None:
+    dump = path.is_file() and is_dump(path)
+    if path.is_file() and not dump and (told := _other_form(path)) is not None:
         raise UserError(f"{_KEY}: {config.corpus}: {told}.")
-    if _size(path) < _LARGE:
+    if not dump and _size(path) < _LARGE:  # a packed one is many times larger than its file
         held = tuple(_read(path, config.column))
         return Corpus(held) if held else _refuse_empty(config, path)
     parts = [_VERSION, config.column, "" if path.is_dir() else path.name]
@@ -144,6 +149,8 @@ def _read(path: Path, column: str) -> Iterator[Document]:
     problems: list[str] = []
     if path.is_dir():
         yield from folder_documents(path, problems)
+    elif is_dump(path):
+        yield from dump_documents(path)
     elif path.suffix.lower() in PARQUET:
         rows = parquet_rows(path, _KEY, problems, column, _OPTIONAL)
         numbered = (({column: ""} | row, at) for at, row in rows)
