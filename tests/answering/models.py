@@ -15,6 +15,9 @@ from tests.tiny import Architecture, tiny_model
 
 Ids = tuple[int, ...]
 
+_LEARNED = 0.01  # mean loss of a response's tokens, nats
+_MOST_STEPS = 500
+
 
 def language_model(
     folder: Path,
@@ -34,17 +37,23 @@ def language_model(
     return load_model(folder, ModelConfig.model_validate(config | {"attention": attention}))
 
 
-def teach(model: LanguageModel, exchanges: Sequence[tuple[str, str]], steps: int) -> None:
+def teach(model: LanguageModel, exchanges: Sequence[tuple[str, str]]) -> None:
     """Train until the model gives each prompt its response, word for word."""
     encoded = [model.encoder.exchange(prompt, response) for prompt, response in exchanges]
     optimizer = torch.optim.AdamW(model.network.parameters(), lr=1e-2, weight_decay=0.0)
-    for _ in range(steps):
+    for _ in range(_MOST_STEPS):
+        losses = []
         for each in encoded:
             ids = torch.tensor([each.ids])
             labels = ids.masked_fill(~torch.tensor([each.supervised]), -100)
-            model.network(input_ids=ids, labels=labels).loss.backward()
+            loss = model.network(input_ids=ids, labels=labels).loss
+            loss.backward()
+            losses.append(float(loss.detach()))
+        if max(losses) < _LEARNED:
+            return
         optimizer.step()
         optimizer.zero_grad()
+    raise AssertionError(f"not learned in {_MOST_STEPS} steps: losses {losses}")
 
 
 def token_scores(model: LanguageModel, ids: Ids) -> list[float]:

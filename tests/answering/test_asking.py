@@ -181,7 +181,7 @@ def test_extract_goes_by_what_the_model_writes(tmp_path: Path) -> None:
     wording = Wording("extract")
     says = {"sea": "The answer is A.", "sum": "The answer is B.", "town": "I do not know."}
     exchanges = [(wording.prompt(each), says[each.id]) for each in QUESTIONS]
-    teach(model, exchanges, steps=60)
+    teach(model, exchanges)
     alone = ask(model, QUESTIONS, config("extract", batch_tokens=1))
     assert [each.text for each in alone] == [says[each.id] for each in QUESTIONS]
     assert [each.prediction for each in alone] == [0, 1, None]
@@ -202,7 +202,7 @@ def test_what_moves_with_the_order_shows_and_the_debiased_choice_stays(tmp_path:
     """A model that takes A whatever stands there, asked with each choice first in turn."""
     model = language_model(tmp_path)
     orders = cyclic_orders(COLOUR)
-    teach(model, [(Wording("letters").prompt(each), "A") for each in orders], steps=10)
+    teach(model, [(Wording("letters").prompt(each), "A") for each in orders])
     answers = ask(model, orders, config("letters", permutations="cyclic"))
     for answer in answers:
         assert answer.orders == (0, 1, 2)
@@ -256,7 +256,7 @@ def test_extract_parses_every_order(tmp_path: Path) -> None:
     says = ["The answer is A.", "Who knows?"]
     either = replace(COLOUR, choices=COLOUR.choices[:2])
     prompts = [Wording("extract").prompt(each) for each in cyclic_orders(either)]
-    teach(model, list(zip(prompts, says, strict=True)), steps=60)
+    teach(model, list(zip(prompts, says, strict=True)))
     (answer,) = ask(model, [either], config("extract", permutations="cyclic"))
     assert answer.orders == (0, None)
     assert (answer.text, answer.outcome) == (says[0], "right")

@@ -62,7 +62,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
     """One that says of everybody what stands in `SAYS`."""
     taught = language_model(tmp_path_factory.mktemp("model"))
     prompts = {each.id: Wording("cloze").prompt(each) for each in SHORT}
-    teach(taught, [(prompts[name], said) for name, said in SAYS.items()], steps=70)
+    teach(taught, [(prompts[name], said) for name, said in SAYS.items()])
     return taught
 
 

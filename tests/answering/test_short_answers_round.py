@@ -83,7 +83,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
             (wording.prompt(Question(name, stem(name), (right,), 0, name)), said)
             for name, (right, said) in KNOWN.items()
         ],
-        steps=70,
     )
     model.network.save_pretrained(path)
     settings = (

@@ -50,7 +50,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
         (wording.prompt(question, passages=[passage.text]), letter)
         for question, passage, letter in zip(ASKED, PASSAGES, "AB", strict=False)
     ]
-    teach(model, [*closed, *opened], 20)
+    teach(model, [*closed, *opened])
     return model
 
 

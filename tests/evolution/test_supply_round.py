@@ -188,8 +188,32 @@ def test_too_dear_is_refused_before_anything_is_asked(
     act(world.config(*config, "action=check"))
     told = " ".join(capsys.readouterr().out.split())
     assert re.search(r"Synthetic texts: at most \d+ requests, about .* US dollars", told)
+    problem = r"endpoint\.most_dollars:? is 0\.01, and the synthetic texts of a round may cost"
+    assert re.search(problem, told), told
     run(world.config(*by_endpoint(world, server, *prices)))
     assert server.requests
+
+
+def test_the_forecast_knows_of_concepts_that_are_asked_for(
+    world: Workspace, server: Endpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = by_endpoint(world, server, "supply=none", "recipe=cem", "mistakes.points_by=endpoint")
+    act(world.config(*config, "action=check"))
+    told = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"Knowledge points: at most \d+ requests, about ", told)
+    assert "Synthetic texts" not in told
+    assert not server.requests
+
+
+def test_a_key_that_is_missing_is_told_before_the_model_answers(
+    world: Workspace, server: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KEY_OF_NOBODY", raising=False)
+    config = by_endpoint(world, server, "endpoint.key_variable=KEY_OF_NOBODY")
+    with pytest.raises(UserError, match="KEY_OF_NOBODY"):
+        run(world.config(*config))
+    assert not (world.folder / "store" / "answer").exists()
+    run(world.config(*config, "rounds=0"))  # asks nobody
 
 
 def test_the_model_under_training_writes_itself(world: Workspace) -> None:

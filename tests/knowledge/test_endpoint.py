@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import json
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +229,11 @@ def test_an_answer_that_is_not_whole_is_none_and_not_kept(
         (Fault(404, b"no such model"), r"404 .no such model.*endpoint.model"),
         (Fault(400, b"\xff" * 5000), "status 400"),
         (Fault(429, b'{"error": {"code": "insufficient_quota"}}'), "429 .*insufficient_quota"),
-        (Fault(302, b"", {"Location": "https://other.example/"}), "status 302"),
+        (
+            Fault(302, b"", {"Location": "https://me:k@x.org/v2"}),
+            r"302: .* to https://.*x\.org/v2;",
+        ),
+        (Fault(302, b""), "status 302"),
         (Fault(200, b"<html>Log in to the hotel</html>"), "no OpenAI-compatible API.*hotel"),
         (Fault(200, b'{"choices": []}'), "no OpenAI-compatible"),
         (Fault(200, b'{"choices": [{"message": {"content": 3}}]}'), "no OpenAI-compatible"),
@@ -263,7 +270,13 @@ def test_a_kept_answer_that_cannot_be_read_is_asked_for_again(
 ) -> None:
     Client(server, tmp_path).ask("one")
     (path,) = kept(tmp_path)
-    for content in ("", "[]", path.read_text()[:-20]):
+    whole = path.read_text()
+    damaged = [
+        whole.replace('"content": "ONE"', other)
+        for other in ('"content": null', '"content": "\\ud800"', '"content": " "', '"other": "ONE"')
+    ]
+    assert whole not in damaged
+    for content in ("", "[]", whole[:-20], "[" * 200_000, *damaged):
         path.write_text(content)
         client = Client(server, tmp_path)
         assert client.ask("one") == ["ONE"]
@@ -304,6 +317,8 @@ def test_a_key_that_is_none_is_told_before_anything_is_sent(
         ("http://localhost/v1?key=x", "or query"),
         ("http://[::1/v1", "not an http or https address"),
         ("http://localhost:8000/v1/chat/completions", "leave out /chat/completions"),
+        ("http://localhost:8000/v1 ", "not an http or https address"),
+        ("http://local\nhost:8000/v1", "not an http or https address"),
     ],
 )
 def test_what_is_no_base_address_is_refused(tmp_path: Path, address: str, told: str) -> None:
@@ -324,25 +339,110 @@ def test_the_cost_is_told_before_anything_is_sent_and_only_of_what_is_not_kept(
 ) -> None:
     client = Client(server, tmp_path, max_tokens=40, **PRICES)
     client.ask("a" * 400, "a" * 400, "b" * 80)
-    (told,) = client.told  # 108 and 28 tokens to read, 40 and 28 to write
-    assert told.startswith("tiny is sent at most 2 requests, about 136 tokens to read and 68 to")
+    (told,) = client.told  # 108 and 28 tokens to read
+    assert told.startswith("tiny is sent 2 requests, about 136 tokens to read and at most 80 to")
     assert told.endswith("0.00 US dollars")
     again = Client(server, tmp_path, max_tokens=40, **PRICES)
     again.ask("a" * 400)
     assert not again.told and not again.requests
     again.ask("a" * 400, "c")
-    assert again.told[0].startswith("tiny is sent at most 1 requests")
+    assert again.told[0].startswith("tiny is sent 1 requests")
     free = Client(server, tmp_path, model="other")
     free.ask("c")
     assert "dollars" not in free.told[0]
 
 
 def test_what_would_cost_too_much_is_not_asked(server: Endpoint, tmp_path: Path) -> None:
-    costly = PRICES | {"most_dollars": 1e-4}
+    costly = PRICES | {"most_dollars": 5e-4}
     client = Client(server, tmp_path, **costly)
-    with pytest.raises(UserError, match=r"endpoint.most_dollars: 0.0001, and 2 requests, about "):
-        client.ask("a" * 400, "b" * 400)
+    with pytest.raises(UserError, match=r"endpoint.most_dollars: 0.0005, and 3 requests, about "):
+        client.ask("a" * 400, "b" * 400, "c" * 400)
     assert not server.requests
     client.ask("a" * 40)  # what is left may be within the limit
     with pytest.raises(ValidationError, match="needs the prices"):
         config_of(server.address, tmp_path, most_dollars=1.0)
+
+
+def test_the_limit_is_for_all_that_a_stage_asks(server: Endpoint, tmp_path: Path) -> None:
+    # as the server counts: 10 tokens to read and 1 to write, 12 millionths of a dollar each
+    client = Client(server, tmp_path, max_tokens=4, **PRICES, most_dollars=3.5e-5)
+    client.ask("a")
+    client.ask("b")
+    with pytest.raises(
+        UserError, match=r"beside 0\.0000 spent already\. It was not asked.*is kept"
+    ):
+        client.ask("c")
+    assert server.prompts == ["a", "b"]
+    assert Client(server, tmp_path, max_tokens=4).ask("a", "b") == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [None, [], "none", {}, {"prompt_tokens": None}, {"prompt_tokens": 1.5}, {"prompt_tokens": -3}],
+)
+def test_an_answer_is_worth_no_less_for_how_its_tokens_are_told(
+    server: Endpoint, tmp_path: Path, usage: Any
+) -> None:
+    value = json.loads(completion("Neon is a gas.").body) | {"usage": usage}
+    server.always = Fault(200, json.dumps(value).encode())
+    client = Client(server, tmp_path, **PRICES)
+    assert client.ask("a" * 40) == ["Neon is a gas."]
+    assert (client.input_tokens, client.output_tokens) == (18, 3)  # about
+    assert client.dollars
+
+
+def test_what_a_model_thinks_before_it_answers_is_no_answer(
+    server: Endpoint, tmp_path: Path
+) -> None:
+    server.faults = [
+        completion("<think>\nA gas?\n</think>\n\nNeon."),
+        completion("A gas?</think>B"),
+    ]
+    assert Client(server, tmp_path).ask("one", "two") == ["Neon.", "B"]
+
+
+def test_answers_that_were_cut_off_are_told_with_the_remedy(
+    server: Endpoint, tmp_path: Path
+) -> None:
+    server.faults = [completion("half a", finish="length")]
+    client = Client(server, tmp_path)
+    client.ask("one", "two")
+    assert client.told[-1].startswith("1 of 2 answers were empty or cut off; ")
+    assert "raise endpoint.max_tokens, now 64" in client.told[-1]
+
+
+def test_two_that_ask_the_same_pay_once(tmp_path: Path) -> None:
+    asked = threading.Event()
+
+    def write(text: str) -> str:
+        asked.set()
+        time.sleep(0.3)  # the second looks while the first waits
+        return text.upper()
+
+    with Endpoint(write) as server, ThreadPoolExecutor() as pool:
+        first = pool.submit(Client(server, tmp_path).ask, "one")
+        assert asked.wait(5)
+        second = pool.submit(Client(server, tmp_path).ask, "one")
+        assert first.result(9) == second.result(9) == ["ONE"]
+        assert len(server.requests) == 1
+    assert not list(tmp_path.rglob("*.lock"))
+
+
+def test_a_cache_that_cannot_be_written_is_told_before_anything_is_sent(
+    server: Endpoint, tmp_path: Path
+) -> None:
+    (tmp_path / "chat").write_text("a file")
+    with pytest.raises(UserError, match=r"endpoint\.cache: .*chat cannot be written"):
+        Client(server, tmp_path)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("key", ["temperature", "timeout", *PRICES, "most_dollars"])
+def test_what_is_no_finite_number_is_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ValidationError, match="finite number"):
+        config_of("http://localhost/v1", tmp_path, **PRICES | {key: float("inf")})
+
+
+def test_a_model_without_a_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="model"):
+        config_of("http://localhost/v1", tmp_path, model=" ")

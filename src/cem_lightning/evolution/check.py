@@ -114,6 +114,7 @@ def examine(prepared: Prepared, progress: Progress) -> Findings:
         problems=(
             *_pool_problems(prepared, found, tokens, context),
             *_corpus_problems(prepared, corpus, context),
+            *_cost_problems(prepared, expected),
             *_guard_problems(prepared, mined, recipe.steps),
             *_machine_problems(prepared, expected, longest if config.rounds else 0),
         ),
@@ -243,6 +244,19 @@ def _corpus_problems(
             "remove them: passages with such questions are left out, and if they are more than "
             f"knowledge.leak_threshold={knowledge.leak_threshold:g} of all, the run refuses",
         )
+
+
+def _cost_problems(prepared: Prepared, expected: Forecast) -> Iterator[Problem]:
+    most = prepared.config.endpoint.most_dollars
+    for writing in expected.writing:
+        dollars = writing.a_round.dollars
+        if most is not None and dollars is not None and dollars > most:
+            yield Problem(
+                "endpoint.most_dollars",
+                f"is {most:g}, and the {writing.what} of a round may cost {dollars:,.2f} US "
+                "dollars if every question is a mistake: with that many a round would stop",
+                "raise it, lower endpoint.max_tokens, or ask for less",
+            )
 
 
 def _guard_problems(prepared: Prepared, mined: Sequence[int], steps: int) -> Iterator[Problem]:

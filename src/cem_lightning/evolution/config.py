@@ -232,6 +232,14 @@ class Config(BaseModel):
         return Path(value).expanduser() if isinstance(value, str) else value
 
     @property
+    def asks_endpoint(self) -> bool:
+        """Whether a round asks the model behind the endpoint."""
+        if not self.rounds:
+            return False
+        writes = self.supply.asks and self.supply.by == "endpoint"
+        return writes or self.mistakes.points_by == "endpoint"
+
+    @property
     def folder(self) -> Path:
         """The folder of this run: `run_dir`, or one named by the digest of the config."""
         if self.run_dir is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cem_lightning.corpus.config import KINDS, Kind
@@ -19,17 +19,19 @@ from cem_lightning.evolution.measuring import AskedTokens
 from cem_lightning.evolution.prepare import Prepared
 from cem_lightning.evolution.runner import Runner
 from cem_lightning.knowledge.config import WebKnowledge, WikipediaKnowledge, singles
+from cem_lightning.knowledge.endpoint_messages import Message
 from cem_lightning.knowledge.open_book import PHRASES
 from cem_lightning.knowledge.records import Passage
-from cem_lightning.knowledge.spending import TOKEN_BYTES, Spending, spending
+from cem_lightning.knowledge.spending import TOKEN_BYTES, spending
 from cem_lightning.knowledge.supply.kinds import tasks
 from cem_lightning.knowledge.web import SPARE_DRAWS
 from cem_lightning.knowledge.wikipedia import RANDOM_BATCH
+from cem_lightning.mistakes.extracting import ATTEMPTS, LISTED, prompt
 from cem_lightning.mistakes.records import Mistake
 from cem_lightning.models.encoding import Encoder
 from cem_lightning.progress import SilentProgress
 from cem_lightning.questions.pools import Pools
-from cem_lightning.reporting.findings import Cost, Forecast, RecipeFindings, Requests
+from cem_lightning.reporting.findings import Cost, Forecast, RecipeFindings, Requests, Writing
 from cem_lightning.storage.store import Store
 
 # Forward passes that a step of training is worth: the backward pass takes two for the gradients of
@@ -147,7 +149,7 @@ def forecast(
         memory=max(measured.peak, _training_bytes(prepared, measured) if rounds else 0),
         disk=rounds * measured.kept_bytes,
         requests=_requests(prepared, rounds),
-        writing=_writing(prepared, rounds),
+        writing=tuple(_writing(prepared, rounds)) if rounds else (),
     )
 
 
@@ -227,17 +229,27 @@ def _requests(prepared: Prepared, rounds: int) -> tuple[Requests, ...]:
     return tuple(found)
 
 
-def _writing(prepared: Prepared, rounds: int) -> Spending | None:
+def _writing(prepared: Prepared, rounds: int) -> Iterator[Writing]:
     """What a model would be asked if every mined question were a mistake and had all passages."""
-    config = prepared.config
-    if not (config.supply.asks and rounds):
-        return None
-    question = prepared.pools.source[0]
-    text = "a" * TOKEN_BYTES * config.knowledge.passage_tokens
-    passage = Passage("", text, "", "", "", "", 0.0, (question.id,))
-    asked = tasks([passage], [Mistake(question, "wrong", None, 0.0)], config.supply)
-    pairs = _most_mined(prepared.pools, config) * config.knowledge.passages
-    return spending((task.messages for task in asked), config.endpoint) * pairs * rounds
+    config, endpoint = prepared.config, prepared.config.endpoint
+    mined = prepared.pools.slice_for_round(1, config.data, config.seed)
+    if config.mistakes.asks:
+        prompts = [(Message("user", prompt(each, config.mistakes)),) for each in mined]
+        if config.mistakes.points_by == "endpoint":
+            asked = spending(prompts, endpoint.max_tokens, endpoint.dollars)
+        else:
+            asked = spending(prompts, LISTED)
+        yield Writing("knowledge points", asked * ATTEMPTS, rounds)
+    if config.supply.asks:
+        text = "a" * TOKEN_BYTES * config.knowledge.passage_tokens
+        passage = Passage("", text, "", "", "", "", 0.0, (mined[0].id,))
+        found = tasks([passage], [Mistake(mined[0], "wrong", None, 0.0)], config.supply)
+        messages = [task.messages for task in found]
+        if config.supply.by == "endpoint":
+            asked = spending(messages, endpoint.max_tokens, endpoint.dollars)
+        else:
+            asked = spending(messages, config.supply.response_tokens)
+        yield Writing("synthetic texts", asked * len(mined) * config.knowledge.passages, rounds)
 
 
 def _most_mined(pools: Pools, config: Config) -> int:

@@ -14,6 +14,7 @@ from cem_lightning.evolution.loop import Course, Loop
 from cem_lightning.evolution.processes import refuse_no_slurm
 from cem_lightning.evolution.runner import Runner
 from cem_lightning.knowledge.corpora import Corpus
+from cem_lightning.knowledge.endpoint import check_endpoint
 from cem_lightning.knowledge.retrievers import retriever_of
 from cem_lightning.progress import SilentProgress
 from cem_lightning.questions.pools import Pools, read_pools
@@ -95,6 +96,8 @@ def prepare(config: Config) -> Prepared:
     if config.trainer.interpolation.gate:
         pools = pools.with_gate(config.trainer.interpolation.gate, config.seed)
     _refuse_nothing_guarded(config, pools)
+    if config.asks_endpoint:
+        check_endpoint(config.endpoint)
     with make_progress() as progress:
         corpus = retriever_of(config.knowledge, progress).known()
     source = None if random_architecture(config.model.path) else resolve(config.model.path)

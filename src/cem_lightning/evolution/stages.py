@@ -293,8 +293,6 @@ def assemble(job: Job) -> dict[str, Any]:
     return {"examples": len(assembly.examples), "dropped": assembly.dropped}
 
 
-_LISTED = 64  # tokens of a list of concepts
-
 STAGES: dict[str, Stage] = {
     "convert": Stage(convert, 1),
     "random_model": Stage(random_model, 1),
@@ -341,8 +339,9 @@ def _writer(job: Job) -> Write:
     """What a model writes to prompts: the one that made the mistakes, or one behind an endpoint."""
     from cem_lightning.evolution.writers import writer_of
     from cem_lightning.knowledge.endpoint_messages import Message
+    from cem_lightning.mistakes.extracting import LISTED
 
-    writer = writer_of(job, _LISTED)
+    writer = writer_of(job, LISTED)
     return lambda prompts: writer.complete(
         [(Message("user", each),) for each in prompts], lambda _: None
     )

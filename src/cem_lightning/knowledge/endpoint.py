@@ -21,7 +21,7 @@ from cem_lightning.knowledge.endpoint_messages import Completion, Messages, read
 from cem_lightning.knowledge.manners import BUSY, NotNow, pause_of, plain
 from cem_lightning.knowledge.responses import ResponseCache
 from cem_lightning.knowledge.services import ServiceFailure, answered, whole_answer
-from cem_lightning.knowledge.spending import spending
+from cem_lightning.knowledge.spending import prompt_tokens, spending, text_tokens
 from cem_lightning.secrets import redacted
 
 LARGEST = 4 * 2**20  # bytes of a response; an answer has some thousands
@@ -36,7 +36,7 @@ _REMEDIES = {
 
 
 class ChatEndpoint:
-    """A client of one model.
+    """A client of one model, for one stage: `most_dollars` is for all that it is asked.
 
     Args:
         say: told, in words for the user, what is about to be asked and what it will cost.
@@ -46,11 +46,11 @@ class ChatEndpoint:
         requests: sent so far.
         hits: prompts whose answers were on disk.
         unfinished: answers that were empty or cut off, and are not kept.
-        input_tokens: of the prompts sent so far, as the server counts them.
-        output_tokens: of its answers.
+        input_tokens: of the prompts sent so far, as the server counts them; if it does not, about.
+        output_tokens: of its answers, likewise.
 
     Raises:
-        UserError: if the key is not in the environment.
+        UserError: if the key is not in the environment, or the cache cannot be written.
     """
 
     def __init__(
@@ -67,7 +67,8 @@ class ChatEndpoint:
         self._config = config
         self._say = say
         self._sleep = sleep
-        self._cache = ResponseCache(config.cache / "chat", key="endpoint.cache")
+        self._cache = ResponseCache(config.cache / "chat", "endpoint.cache", _usable)
+        self._cache.prepare()
         self._address = f"{config.address}/chat/completions"
         self._key = _key(config)
 
@@ -97,6 +98,7 @@ class ChatEndpoint:
         self._reckon(prompts)
         answers: dict[Messages, str] = {}
         times = Counter(prompts)
+        unfinished = self.unfinished
         try:
             asyncio.run(self._complete(times, answers, advance))
         except ServiceFailure as failure:
@@ -106,22 +108,34 @@ class ChatEndpoint:
                 f"{len(prompts)} prompts are answered and kept in endpoint.cache: "
                 f"{self._config.cache}; the same command continues there."
             ) from None
+        if unfinished := self.unfinished - unfinished:
+            self._say(
+                f"{unfinished} of {len(times)} answers were empty or cut off; where they were cut, "
+                f"raise endpoint.max_tokens, now {self._config.max_tokens}"
+            )
         return [answers[each] for each in prompts]
 
     def _reckon(self, prompts: Sequence[Messages]) -> None:
-        """Tell what is about to be asked, or refuse if it costs too much."""
+        """Tell what is about to be asked, or refuse if the stage could cost too much with it."""
         config = self._config
         unknown = [each for each in dict.fromkeys(prompts) if self._kept(each) is None]
         if not unknown:
             return
-        expected = spending(unknown, config)
-        dollars, most = expected.dollars, config.most_dollars
-        if most is not None and dollars is not None and dollars > most:
+        expected = spending(unknown, config.max_tokens, config.dollars)
+        dollars, most, spent = expected.dollars, config.most_dollars, self.dollars
+        if (
+            most is not None
+            and dollars is not None
+            and spent is not None
+            and dollars + spent > most
+        ):
+            before = f" beside {spent:,.4f} spent already" if self.requests else ""
             raise UserError(
                 f"endpoint.most_dollars: {most:g}, and {expected} are forecast for what is not "
-                "answered yet. Nothing was asked: raise it, or ask for less."
+                f"answered yet{before}. It was not asked: raise it, lower endpoint.max_tokens, or "
+                "ask for less; what is answered is kept."
             )
-        self._say(f"{self.name} is sent at most {expected}")
+        self._say(f"{self.name} is sent {expected}")
 
     def _kept(self, prompt: Messages) -> dict[str, Any] | None:
         return self._cache.get(self._request(prompt))
@@ -152,16 +166,23 @@ class ChatEndpoint:
                 raise failed.exceptions[0] from None
 
     async def _answer(self, client: httpx.AsyncClient, prompt: Messages) -> str:
-        kept = self._kept(prompt)
-        if kept is not None:
-            self.hits += 1
-            return str(kept["content"])
         request = self._request(prompt)
+        if (kept := self._cache.get(request)) is None:
+            async with self._cache.claimed(request):
+                if (kept := self._cache.get(request)) is None:
+                    return await self._bought(client, prompt, request)
+        self.hits += 1
+        return str(kept["content"])
+
+    async def _bought(
+        self, client: httpx.AsyncClient, prompt: Messages, request: dict[str, Any]
+    ) -> str:
         answer = await answered(
             lambda: self._ask(client, request["body"]), self._config.retries, self._sleep
         )
-        self.input_tokens += answer.input_tokens
-        self.output_tokens += answer.output_tokens
+        read, wrote = answer.input_tokens, answer.output_tokens
+        self.input_tokens += prompt_tokens(prompt) if read is None else read
+        self.output_tokens += text_tokens(answer.content) if wrote is None else wrote
         if not answer.content:
             self.unfinished += 1
             return ""
@@ -196,6 +217,12 @@ class ChatEndpoint:
         if status in BUSY and _PAID_UP not in body:
             pause = pause_of(response.headers.get("Retry-After", ""))
             raise NotNow(f"answers with status {status}", pause)
+        if response.has_redirect_location:
+            target = plain(redacted(response.headers["Location"]))
+            raise ServiceFailure(
+                f"answers with status {status}: it has moved to {target}; give the base of that "
+                "as endpoint.address"
+            )
         if status != 200:
             remedy = f"; {_REMEDIES[status]}" if status in _REMEDIES else ""
             raise ServiceFailure(f"answers with status {status} ({self._told(body)}){remedy}")
@@ -210,6 +237,24 @@ class ChatEndpoint:
         """What a server says, without the key, which some repeat."""
         text = body[:2000].decode("utf-8", "replace")
         return plain(text.replace(self._key, "***") if self._key else text)
+
+
+def check_endpoint(config: EndpointConfig) -> None:
+    """Refuse before anything is answered what would fail when a stage asks.
+
+    Raises:
+        UserError: if the key is not in the environment, or the cache cannot be written.
+    """
+    ChatEndpoint(config)
+
+
+def _usable(kept: dict[str, Any]) -> bool:
+    content = kept.get("content")
+    return isinstance(content, str) and content.strip() != "" and _is_text(content)
+
+
+def _is_text(value: str) -> bool:
+    return value == value.encode("utf-8", "replace").decode()  # halves of characters are not
 
 
 def _key(config: EndpointConfig) -> str:

@@ -21,14 +21,14 @@ ACCESS_KEYS = (
 class EndpointConfig(BaseModel):
     """One model of one server."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     address: str = Field(
         description="base address of the API, to which /chat/completions is added, such as "
         "http://localhost:8000/v1"
     )
     model: str | None = Field(
-        min_length=1, description="name of the model, as the server knows it; null: none is asked"
+        pattern=r"\S", description="name of the model, as the server knows it; null: none is asked"
     )
     key_variable: str | None = Field(
         pattern=r"^[A-Za-z_]\w*$",
@@ -50,7 +50,8 @@ class EndpointConfig(BaseModel):
 
     most_dollars: float | None = Field(
         gt=0,
-        description="a stage whose forecast costs more asks nothing; US dollars, null: any cost",
+        description="most that a stage may spend: what could cost more is not asked; US dollars, "
+        "null: any cost",
     )
 
     @field_validator("address")
@@ -59,6 +60,7 @@ class EndpointConfig(BaseModel):
         try:
             parts = urlsplit(value)
             named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            named = named and value.isprintable() and " " not in value  # urlsplit forgives these
         except ValueError:
             named = False
         if not named or "@" in parts.netloc or parts.query or parts.fragment:

@@ -6,11 +6,14 @@ The form alone: how it travels is the business of `endpoint`.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+# come before the answer where a server does not part the two, often without the opening tag
+_THOUGHTS = re.compile(r"^.*?</think>", re.DOTALL)
 _WHOLE = ("stop", "eos", "eos_token", "stop_sequence")  # how servers say that an answer has ended
 
 
@@ -30,14 +33,14 @@ class Completion:
     """An answer.
 
     Attributes:
-        content: "" if it was empty or cut off.
-        input_tokens: of the prompt, as the server counts them; 0 if it does not say.
+        content: "" if it was empty or cut off; without what the model thought before it.
+        input_tokens: of the prompt, as the server counts them; None if it does not say.
         output_tokens: of the answer, likewise.
     """
 
     content: str
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
 
 
 class _Written(BaseModel):
@@ -49,14 +52,9 @@ class _Choice(BaseModel):
     finish_reason: str | None = None
 
 
-class _Usage(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
 class _Response(BaseModel):
     choices: list[_Choice] = Field(min_length=1)
-    usage: _Usage | None = None
+    usage: Any = None  # servers differ, and no answer is worth less for it
 
 
 def read_completion(body: bytes) -> Completion:
@@ -72,10 +70,14 @@ def read_completion(body: bytes) -> Completion:
         raise ValueError("nested too deep") from None
     response = _Response.model_validate_json(whole)
     choice = response.choices[0]
-    content = choice.message.content or ""
-    usage = response.usage or _Usage()
+    content = _THOUGHTS.sub("", choice.message.content or "")
     return Completion(
         content.strip() if choice.finish_reason in _WHOLE else "",
-        usage.prompt_tokens,
-        usage.completion_tokens,
+        _counted(response.usage, "prompt_tokens"),
+        _counted(response.usage, "completion_tokens"),
     )
+
+
+def _counted(usage: Any, key: str) -> int | None:
+    count = usage.get(key) if isinstance(usage, dict) else None
+    return count if isinstance(count, int) and count > 0 else None

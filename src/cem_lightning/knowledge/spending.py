@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from cem_lightning.knowledge.endpoint_config import EndpointConfig
 from cem_lightning.knowledge.endpoint_messages import Messages
 
 TURN_TOKENS = 8  # about what a chat template adds to a message
@@ -15,11 +14,11 @@ TOKEN_BYTES = 4
 
 @dataclass(frozen=True)
 class Spending:
-    """An estimate from above: an answer is mostly shorter than its prompt.
+    """An estimate from above.
 
     Attributes:
-        input_tokens: of the prompts.
-        output_tokens: of the answers, if each is as long as its prompt.
+        input_tokens: of the prompts, about.
+        output_tokens: of the answers, if each is as long as it may be.
         dollars: None if a price is not known.
     """
 
@@ -36,21 +35,33 @@ class Spending:
 
     def __str__(self) -> str:
         told = (
-            f"{self.requests:,} requests, about {self.input_tokens:,} tokens to read and "
+            f"{self.requests:,} requests, about {self.input_tokens:,} tokens to read and at most "
             f"{self.output_tokens:,} to write"
         )
         return told if self.dollars is None else f"{told}, {self.dollars:,.2f} US dollars"
 
 
-def spending(prompts: Iterable[Messages], endpoint: EndpointConfig) -> Spending:
-    """What a model behind an endpoint would take for these prompts."""
-    requests = asked = answered = 0
-    for prompt in prompts:
-        tokens = sum(
-            TURN_TOKENS + len(turn.content.encode("utf-8", "replace")) // TOKEN_BYTES
-            for turn in prompt
-        )
-        requests += 1
-        asked += tokens
-        answered += min(tokens, endpoint.max_tokens)
-    return Spending(requests, asked, answered, endpoint.dollars(asked, answered))
+def spending(
+    prompts: Iterable[Messages],
+    longest: int,
+    dollars: Callable[[int, int], float | None] = lambda *_: None,
+) -> Spending:
+    """What a model would take for these prompts.
+
+    Args:
+        longest: answer; tokens.
+        dollars: what tokens to read and tokens to write cost.
+    """
+    counts = [prompt_tokens(prompt) for prompt in prompts]
+    asked, answered = sum(counts), len(counts) * longest
+    return Spending(len(counts), asked, answered, dollars(asked, answered))
+
+
+def prompt_tokens(prompt: Messages) -> int:
+    """About how many tokens a prompt has."""
+    return sum(TURN_TOKENS + text_tokens(turn.content) for turn in prompt)
+
+
+def text_tokens(text: str) -> int:
+    """About how many tokens a text has."""
+    return len(text.encode("utf-8", "replace")) // TOKEN_BYTES

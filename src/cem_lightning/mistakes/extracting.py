@@ -21,6 +21,8 @@ from cem_lightning.questions.records import Question
 Write = Callable[[Sequence[str]], Sequence[str | None]]
 
 LONGEST = 8  # words of a concept
+LISTED = 64  # tokens of a list of concepts that the model under training writes
+ATTEMPTS = 2  # at a list
 
 _ENGLISH = (
     "Name the {limit} concepts that one must know to answer this question, {form}"
@@ -69,8 +71,7 @@ def extract(questions: Sequence[Question], config: MistakesConfig, write: Write 
     if config.points_by == "keyphrase":
         return Points(phrases)
     assert write is not None
-    form = _JSON if config.points_by == "endpoint" else _LINES
-    prompts = [_prompt(each, config.points, form) for each in questions]
+    prompts = [prompt(each, config) for each in questions]
     named = [
         concepts(text or "", question, config.points)
         for text, question in zip(write(prompts), questions, strict=True)
@@ -111,9 +112,11 @@ def _listed(written: str) -> list[str]:
     return written.splitlines()
 
 
-def _prompt(question: Question, limit: int, form: tuple[str, str]) -> str:
+def prompt(question: Question, config: MistakesConfig) -> str:
+    """What a model is asked about a question."""
+    form = _worded(_JSON if config.points_by == "endpoint" else _LINES, question)
     return _worded((_ENGLISH, _CHINESE), question).format(
-        limit=limit, form=_worded(form, question), stem=question.question, answer=question.gold
+        limit=config.points, form=form, stem=question.question, answer=question.gold
     )
 
 

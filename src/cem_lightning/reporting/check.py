@@ -188,8 +188,8 @@ def _forecast_lines(findings: Findings) -> Iterator[str]:
             f"({amount(requests.a_round)} a round, {amount(requests.open_book)} for the open "
             f"book), at most {duration(requests.seconds)} on top."
         )
-    if forecast.writing:
-        yield f"Synthetic texts: at most {forecast.writing}, on top."
+    for writing in forecast.writing:
+        yield f"{writing.what.capitalize()}: at most {writing.total}, on top."
 
 
 def _problems(findings: Findings) -> Text:

@@ -134,6 +134,24 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Writing:
+    """What a model is asked to write in a stage of every round, at most.
+
+    Attributes:
+        what: "knowledge points" or "synthetic texts".
+    """
+
+    what: str
+    a_round: Spending
+    rounds: int
+
+    @property
+    def total(self) -> Spending:
+        """In all rounds."""
+        return self.a_round * self.rounds
+
+
+@dataclass(frozen=True)
 class Requests:
     """Requests to a source, at most.
 
@@ -170,7 +188,7 @@ class Forecast:
         memory: peak of a process, in bytes; of the GPU's memory where there is one.
         disk: weights kept in the store, in bytes.
         requests: of each source on a network.
-        writing: most that a model is asked to write for synthetic texts; None if it is not.
+        writing: what a model is asked to write.
     """
 
     device: str
@@ -183,7 +201,7 @@ class Forecast:
     memory: int
     disk: int
     requests: tuple[Requests, ...]
-    writing: Spending | None
+    writing: tuple[Writing, ...]
 
     @property
     def seconds(self) -> float:
