@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import math
+import operator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cem_lightning.cli import config_folder
+from cem_lightning.config import validate
 from cem_lightning.errors import UserError
 from tests.workspace import compose_config
 
@@ -89,6 +96,31 @@ def test_values_that_would_do_something_else_are_refused(override: str, said: st
     with pytest.raises(UserError, match=f"^{said}"):
         compose_config(override)
     compose_config(f"seed={2**32 - 1}", "name=-_.1")
+
+
+NULLABLE = ("triage.min_bits", "endpoint.dollars_per_million_input", "endpoint.most_dollars")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_are_finite(value: float) -> None:
+    values = compose_config().model_dump(mode="json")
+    keys = [*_floats(values), *NULLABLE]
+    assert len(keys) > 20
+    for key in keys:
+        changed = copy.deepcopy(values)
+        *path, last = key.split(".")
+        functools.reduce(operator.getitem, path, changed)[last] = value
+        with pytest.raises(UserError) as refused:
+            validate(changed)
+        assert path[0] in str(refused.value)
+
+
+def _floats(values: dict[str, Any], before: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _floats(value, f"{before}{name}.")
+        elif isinstance(value, float):
+            yield before + name
 
 
 def test_modules_to_adapt_are_a_list_or_all() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from cem_lightning.settings import Settings
 
 
-class AnsweringConfig(BaseModel):
+class AnsweringConfig(Settings):
     """How the model is asked and how its answers are scored."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: Literal["cloze", "letters", "extract"] = Field(
         description="cloze: log-likelihood of each choice's text; letters: of its letter; extract: "

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from cem_lightning.settings import Settings
 
 Kind = Literal["passage", "normative", "extractive", "review", "general"]
 
@@ -16,10 +18,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class RecipeConfig(BaseModel):
+class RecipeConfig(Settings):
     """The mix of one round's training set. The paper names the kinds; the numbers are ours."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, description="What tables call this recipe.")
     tokens: int = Field(

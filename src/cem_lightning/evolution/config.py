@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeInt,
     PositiveInt,
@@ -29,6 +27,7 @@ from cem_lightning.models.config import ModelConfig
 from cem_lightning.questions.config import DataConfig
 from cem_lightning.questions.records import PoolName
 from cem_lightning.reporting.config import LoggerConfig
+from cem_lightning.settings import Settings
 from cem_lightning.storage.digests import digest_value
 from cem_lightning.training.config import FREE_KEYS, ObjectiveConfig, TrainerConfig
 
@@ -52,10 +51,8 @@ _FREE_KEYS = (
 )
 
 
-class VerdictConfig(BaseModel):
+class VerdictConfig(Settings):
     """What a round must show to be accepted, and what becomes of one that is rejected."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     judged: PoolName = Field(description="Pool whose gain over the round before is judged.")
     guarded: PoolName | None = Field(description="Pool that must not be damaged; null guards none.")
@@ -68,20 +65,16 @@ class VerdictConfig(BaseModel):
     )
 
 
-class InspectConfig(BaseModel):
+class InspectConfig(Settings):
     """What action=inspect shows."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Kind | None = Field(description="Show examples of this kind only; null shows all kinds.")
     round: PositiveInt | None = Field(description="Round of the examples; null is the last one.")
     examples: PositiveInt = Field(description="Most training examples to show.")
 
 
-class ExportConfig(BaseModel):
+class ExportConfig(Settings):
     """Where action=export puts the model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: Path | None = Field(description="Folder of the model; null is export/ in the run's.")
     round: PositiveInt | None = Field(description="Round whose model leaves; null is the last one.")
@@ -90,20 +83,16 @@ class ExportConfig(BaseModel):
     )
 
 
-class HarnessConfig(BaseModel):
+class HarnessConfig(Settings):
     """Where action=harness writes the tasks of lm-evaluation-harness."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: Path | None = Field(
         description="Folder of the tasks; null is harness/ in the run's. Other files stay."
     )
 
 
-class PruneConfig(BaseModel):
+class PruneConfig(Settings):
     """What action=prune leaves in the store."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     keep: Literal["used", "last", "nothing"] = Field(
         description="used: every stage that a run folder names; last: of these the weights of the "
@@ -111,10 +100,8 @@ class PruneConfig(BaseModel):
     )
 
 
-class Config(BaseModel):
+class Config(Settings):
     """One evolution, or one action on finished ones."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(
         description="Names the folder of the run: letters, digits, '_', '-' and '.', which may not "

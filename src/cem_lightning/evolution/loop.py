@@ -6,7 +6,7 @@ what is run anew is the business of `runner`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -180,7 +180,7 @@ class Loop:
                 )
                 course.untrained = current
                 break
-            self._train(current, course)
+            self._learn(current, course)
             self._answer(current)
             current.verdict = self._judge(current, course)
             course.rounds.append(current)
@@ -296,17 +296,29 @@ class Loop:
             inputs["weights"] = before.weights
         settings |= {"model": self._model_settings, "answering": self._asking()}
 
-    def _train(self, current: Round, course: Course) -> None:
-        """From triaged mistakes to new weights: assemble, train."""
-        config, earlier = self._config, course.line
-        if config.supply.kinds:
-            self._supply(current, earlier[-1])
-        anew = config.trainer.start == "base"
-        read = [*earlier[1:], current] if anew else [current]
+    def _learn(self, current: Round, course: Course) -> None:
+        """From triaged mistakes to new weights: supply, assemble, train."""
+        if self._config.supply.kinds:
+            self._supply(current, course.last)
+        anew = self._config.trainer.start == "base"
+        read = [*course.line[1:], current] if anew else [current]
+        recipe = self._config.recipe.model_dump(mode="json")
+        recipe["tokens"] *= len(read)
+        self._assemble(current, course, read, recipe)
+        self._train(current, None if anew else course.last.weights, recipe)
+
+    def _assemble(
+        self, current: Round, course: Course, read: Sequence[Round], recipe: Mapping[str, Any]
+    ) -> None:
+        """The examples of a round.
+
+        Args:
+            read: the rounds whose mistakes and passages it learns from.
+        """
         inputs = {
             "model": self._model,
             "pools": self._stored_pools,
-            "answers": earlier[-1].results["answer"].part("answers"),
+            "answers": course.last.results["answer"].part("answers"),
         }
         for each in read:
             inputs[f"mistakes_{each.number}"] = each.results["collect"].part("mistakes.jsonl")
@@ -317,31 +329,33 @@ class Loop:
                 made = each.results["supply"]
                 inputs[f"synthetic_{each.number}"] = made.part("synthetic.jsonl")
                 inputs[f"items_{each.number}"] = made.part("items.jsonl")
-        recipe = config.recipe.model_dump(mode="json")
-        recipe["tokens"] *= len(read)
         for each in course.rounds[1:]:
             inputs[f"before_{each.number}"] = each.results["triage"].part("triaged.jsonl")
-        for each in earlier[:-1]:
+        for each in course.line[:-1]:
             inputs[f"earlier_{each.number}"] = each.results["answer"].part("answers")
         asked = [question.id for each in [*course.rounds, current] for question in each.mined]
-        self._run(
-            current,
-            "assemble",
-            inputs,
-            {
-                "asked": sorted(set(asked)),
-                "method": config.answering.method,
-                "model": self._model_settings,
-                "recipe": recipe,
-                "seed": config.seed,
-            },
-        )
+        settings = {
+            "asked": sorted(set(asked)),
+            "method": self._config.answering.method,
+            "model": self._model_settings,
+            "recipe": recipe,
+            "seed": self._config.seed,
+        }
+        self._run(current, "assemble", inputs, settings)
+
+    def _train(self, current: Round, start: Part | None, recipe: Mapping[str, Any]) -> None:
+        """New weights.
+
+        Args:
+            start: the weights to set out from; None is the untouched model.
+        """
+        config = self._config
         inputs = {
             "model": self._model,
             "examples": current.results["assemble"].part("examples"),
         }
-        if earlier[-1].weights is not None and not anew:
-            inputs["weights"] = earlier[-1].weights
+        if start is not None:
+            inputs["weights"] = start
         settings = {
             "model": self._model_settings,
             "recipe": recipe,

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
+
+from cem_lightning.settings import Settings
 
 # How a source is reached, not what it says: no result depends on these, so they enter no key.
 ACCESS_KEYS = (
@@ -28,10 +30,8 @@ _LANGUAGES = frozenset(_CODES.split())
 Ranking = Literal["bm25", "hybrid"]
 
 
-class Filters(BaseModel):
+class Filters(Settings):
     """What every source has in common: how much of it is taken, and what is kept out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     passages: int = Field(gt=0, description="most passages for a mistake")
     passage_tokens: int = Field(gt=0, description="longest passage; tokens of the model")

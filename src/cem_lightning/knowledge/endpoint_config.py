@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
+
+from cem_lightning.settings import Settings
 
 # How an endpoint is reached, not what its model says: no result depends on these.
 ACCESS_KEYS = (
@@ -18,10 +20,8 @@ ACCESS_KEYS = (
 )  # fmt: skip
 
 
-class EndpointConfig(BaseModel):
+class EndpointConfig(Settings):
     """One model of one server."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     address: str = Field(
         description="base address of the API, to which /chat/completions is added, such as "

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
 from cem_lightning.answering.uncertainty import Measure
+from cem_lightning.settings import Settings
 
 Route = Literal["instructions", "ambiguity", "passages_and_instructions", "skip", "quarantine"]
 
 
-class MistakesConfig(BaseModel):
+class MistakesConfig(Settings):
     """What is collected from a round's answers."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     ambiguous_by: Measure = Field(
         default="confidence",  # for records of runs from before there was a choice
@@ -43,15 +42,13 @@ class MistakesConfig(BaseModel):
         return self.points_by in ("model", "endpoint")
 
 
-class RoutesConfig(BaseModel):
+class RoutesConfig(Settings):
     """What training makes of each class of mistake.
 
     instructions: the question with its answer; ambiguity, passages_and_instructions: passages to
     read as well, counted apart; skip: nothing this round; quarantine: nothing, and the question is
     listed for a person to look at.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["instructions", "skip", "quarantine"] = Field(
         description="The right choice is the likeliest, but was not said; it is fetched no passages"
@@ -63,10 +60,8 @@ class RoutesConfig(BaseModel):
     suspect_gold: Route = Field(description="All tests took the same other choice")
 
 
-class TriageConfig(BaseModel):
+class TriageConfig(Settings):
     """How mistakes are told apart, and what is done about each class of them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     open_book_passages: NonNegativeInt = Field(
         description="Ask each mistake once more with this many of its passages in the prompt, at "

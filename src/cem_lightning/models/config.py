@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from cem_lightning.settings import Settings
 
 
-class ModelConfig(BaseModel):
+class ModelConfig(Settings):
     """The language model that evolves."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str = Field(
         min_length=1,

@@ -8,15 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from cem_lightning.settings import Settings
 
 PublishedName = Literal["xiezhi", "mmlu", "ceval", "cmmlu"]
 
 
-class _Mining(BaseModel):
+class _Mining(Settings):
     """What every source of questions has in common: how rounds draw on the source pool."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     mine: Literal["fresh", "same"] = Field(
         "fresh",
@@ -101,10 +101,8 @@ class CmmluData(PublishedData):
     reader: Literal["cmmlu"]
 
 
-class Columns(BaseModel):
+class Columns(Settings):
     """Which column of a `datasets` table holds what."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     question: str = Field("question", description="column of the stem")
     choices: str | tuple[str, ...] | None = Field(

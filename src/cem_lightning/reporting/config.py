@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from cem_lightning.settings import Settings
 
 
-class CsvLogger(BaseModel):
+class CsvLogger(Settings):
     """Files in the run folder only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["csv"]
 
 
-class WandbLogger(BaseModel):
+class WandbLogger(Settings):
     """Weights & Biases as well."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["wandb"]
     project: str = Field(min_length=1, description="Project the run is listed in.")
@@ -33,18 +31,14 @@ class WandbLogger(BaseModel):
     )
 
 
-class TensorBoardLogger(BaseModel):
+class TensorBoardLogger(Settings):
     """TensorBoard event files in the run folder as well."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["tensorboard"]
 
 
-class MLflowLogger(BaseModel):
+class MLflowLogger(Settings):
     """MLflow as well; the experiment there has the name of the run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["mlflow"]
     tracking_uri: str = Field(

@@ -8,8 +8,6 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeInt,
     PositiveInt,
@@ -18,23 +16,22 @@ from pydantic import (
 )
 
 from cem_lightning.corpus.config import KINDS, Kind
+from cem_lightning.settings import Settings
 
 # Of the trainer: no result depends on them.
 FREE_KEYS = ("devices", "launcher", "sharded", "checkpoint_minutes", "workers")
 Launcher = Literal["torchrun", "slurm"]
 _ALL_LINEAR = "all-linear"
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 
 
-class ObjectiveConfig(BaseModel):
+class ObjectiveConfig(Settings):
     """The mixed CPT/CIT loss of an optimizer step.
 
     It is the weighted sum of the token losses of all kinds, and of the divergence from the start,
     divided by the number of supervised tokens of the step.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     weights: dict[Kind, Weight] = Field(
         default_factory=dict,
@@ -59,15 +56,11 @@ class ObjectiveConfig(BaseModel):
         return self.weights.get(kind, 1.0)
 
 
-class LoraSettings(BaseModel):
+class LoraSettings(Settings):
     """A low-rank adapter (Hu et al. 2021, arXiv 2106.09685), trained in place of all weights."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     rank: int = Field(gt=0, description="Rank of each update.")
-    alpha: float = Field(
-        gt=0, allow_inf_nan=False, description="The update is scaled by alpha / rank."
-    )
+    alpha: float = Field(gt=0, description="The update is scaled by alpha / rank.")
     dropout: float = Field(ge=0, lt=1, description="Probability to drop an input of the adapter.")
     target_modules: Literal["all-linear"] | list[str] = Field(
         description="all-linear: every linear layer but the output head; or names of modules."
@@ -96,13 +89,11 @@ class LoraSettings(BaseModel):
         return value
 
 
-class InterpolationSettings(BaseModel):
+class InterpolationSettings(Settings):
     """Going only a part of the way that training went (WiSE-FT, Wortsman et al. 2022, 2109.01903).
 
     A guard against forgetting: weights between the start and the end keep more of the start.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     gate: NonNegativeInt = Field(
         default=0,
@@ -117,21 +108,16 @@ class InterpolationSettings(BaseModel):
     )
 
 
-class TrainerConfig(BaseModel):
+class TrainerConfig(Settings):
     """How a round is trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     start: Literal["previous", "base"] = Field(
         description="previous: each round continues the model of the round before, on its own "
         "examples; base: each round begins anew, on the examples of all rounds so far."
     )
-    learning_rate: float = Field(
-        gt=0, allow_inf_nan=False, description="Peak learning rate of AdamW."
-    )
+    learning_rate: float = Field(gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(
         ge=0,
-        allow_inf_nan=False,
         description="AdamW's decay of weight matrices; vectors (norms, biases) have none.",
     )
     warmup_fraction: float = Field(
@@ -174,7 +160,6 @@ class TrainerConfig(BaseModel):
     checkpoint_minutes: float = Field(
         default=10,
         ge=0,
-        allow_inf_nan=False,
         description="Minutes between two checkpoints of a training, from which the same command "
         "continues it to the bit; one is written before Ctrl-C, SIGTERM or SIGUSR1 ends it, too. 0 "
         "writes none.",
@@ -196,7 +181,6 @@ class TrainerConfig(BaseModel):
     )
     max_gradient_norm: float = Field(
         gt=0,
-        allow_inf_nan=False,
         description="Longer gradients are scaled down to this Euclidean norm.",
     )
     freeze_layers: NonNegativeInt = Field(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cem_lightning.knowledge.supply.records import Kind
+from cem_lightning.settings import Settings
 
 
-class SupplyConfig(BaseModel):
+class SupplyConfig(Settings):
     """Kinds of synthetic text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kinds: tuple[Kind, ...] = Field(
         description="paraphrase: a passage in other words; focus: a passage rewritten around what "
