@@ -12,6 +12,7 @@ import pytest
 
 from cem_lightning.errors import UserError
 from cem_lightning.knowledge import corpora, dump
+from cem_lightning.knowledge.articles import article_documents
 from cem_lightning.knowledge.config import LocalKnowledge
 from cem_lightning.knowledge.corpora import read_corpus
 from cem_lightning.knowledge.records import Document
@@ -165,3 +166,13 @@ def test_entities_are_not_followed(tmp_path: Path) -> None:
     text = page(1, "A", "A is a letter. B").replace("letter.", "letter. &x;")
     (tmp_path / "w.xml").write_text(entity + HEAD + text + TAIL)
     assert [each.text for each in read(tmp_path / "w.xml")] == ["A is a letter."]
+
+
+@pytest.mark.timeout(60)  # a quadratic search would take many minutes
+@pytest.mark.parametrize("filler", [" ", "\t", "( ", " ,", "\n "])
+def test_fillers_without_end_hold_nothing_up(filler: str) -> None:
+    text = f"Helium is a gas.{filler * 200_000}It rises."
+    assert dump.article_text(text).startswith("Helium is a gas.")
+    page = {"pageid": 1, "title": "Helium", "lastrevid": 1, "extract": text}
+    found = article_documents(page, "https://de.wikipedia.org/w/api.php")
+    assert found[-1].text.endswith("It rises.")

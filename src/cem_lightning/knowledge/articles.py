@@ -20,8 +20,12 @@ _APPENDIX = re.compile(
     "sources|works cited|参考(文献|书目|资料)?|參考(文獻|書目|資料)?|参[见看]|參[見看]|"
     "外部(链接|連結)|延伸(阅读|閱讀)|注[释釋]|註[释釋]|脚注|腳註|相关条目|相關條目"
 )
-# A formula comes as its symbols one a line, then as TeX.
-_FORMULA = re.compile(r"(?:\n[ \t]+[^\n{]*)*\n?[ \t]*\{\\(?:display|text)style ([^\n]*)\}[ \t\n]*")
+# A formula comes as its symbols one a line, then as TeX. With bounds, since a text of blanks alone
+# would be read anew from each of them.
+_FORMULA = re.compile(
+    r"(?:\n[ \t]{1,100}[^\n{]{0,100}){0,1000}\n?[ \t]{0,100}"
+    r"\{\\(?:display|text)style ([^\n]{0,4000})\}[ \t\n]*"
+)
 
 
 def article_documents(
@@ -53,7 +57,9 @@ def article_documents(
 
 def _sections(text: str) -> Iterator[tuple[str, list[str]]]:
     """Headings of a plain-text extract, "" for the lead, with their paragraphs."""
-    text = _FORMULA.sub(r" \1 ", unicodedata.normalize("NFC", text))
+    text = unicodedata.normalize("NFC", text)
+    if "{\\" in text:
+        text = _FORMULA.sub(r" \1 ", text)
     sections: list[tuple[str, list[str]]] = [("", [])]
     skipped = 0
     for line in filter(None, (" ".join(each.split()) for each in text.splitlines())):

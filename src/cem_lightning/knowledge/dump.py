@@ -47,8 +47,9 @@ _SWITCH = re.compile(r"__[A-Z]+__")  # such as __NOTOC__
 # -{A}- and -{zh-hans:A; zh-hant:B}- are for converters of script; the first is what is written
 _CONVERTED = re.compile(r"-\{(?:([^{}|]*)\|)?(?:[\w\s-]+:)?([^{}|;]*)[^{}|]*\}-")
 # what is left of a parenthesis that held templates alone
-_HOLLOW = re.compile(r"[ \t]*[(（][\s,;，；]*[)）]")
-_AJAR = re.compile(r"(?<=[(（])[\s,;，；]+|[ \t]*[,;，；][ \t]*(?=[)）])")
+_BLANKS = r"(?:(?<![ \t])[ \t]+)?"  # as many as there are, tried once
+_HOLLOW = re.compile(rf"{_BLANKS}[(（][\s,;，；]*[)）]")
+_AJAR = re.compile(rf"(?<=[(（])[\s,;，；]+|{_BLANKS}[,;，；][ \t]*(?=[)）])")
 
 
 @dataclass(frozen=True)
