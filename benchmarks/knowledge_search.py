@@ -129,7 +129,9 @@ def large(count: int, asked: int, seed: int) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "corpus"
         started = time.perf_counter()
-        keep((Document(str(at), text) for at, text in enumerate(_texts(count, seed))), folder)
+        keep(
+            lambda: (Document(str(at), text) for at, text in enumerate(_texts(count, seed))), folder
+        )
         Bm25.kept(StoredDocuments(folder), folder)
         built = time.perf_counter() - started
         (folder / "queries.json").write_text(json.dumps(_queries(asked, seed)))

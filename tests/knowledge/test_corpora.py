@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +300,38 @@ def test_a_large_corpus_is_kept_on_disk_and_is_the_same(tmp_path: Path) -> None:
     settings = config(path)
     (hits,) = again.index(settings).search(["hill 7"], 3)
     assert hits == read_corpus(settings).index(settings).search(["hill 7"], 3)[0]
+
+
+@pytest.mark.parametrize("name", ["documents.arrow", "corpus.json", "bm25/vocab.index.json"])
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_text("{}")])
+def test_what_is_kept_of_a_corpus_and_was_damaged_is_made_anew(
+    tmp_path: Path, name: str, damage: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "c.jsonl"
+    rows = [{"text": f"Text {at} tells of hill {at}."} for at in range(9)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + LARGE)
+    settings = config(path, tmp_path / "cache")
+    corpus = read_corpus(settings)
+    digest, documents = corpus.digest, tuple(corpus.documents)
+    hits = corpus.index(settings).search(["hill 7"], 3)
+    (kept,) = (tmp_path / "cache" / "corpora").glob(f"*/{name}")
+    damage(kept)
+    again = read_corpus(settings)
+    assert again.digest == digest and tuple(again.documents) == documents
+    assert again.index(settings).search(["hill 7"], 3) == hits
+
+
+def test_a_cache_in_which_nothing_can_be_kept_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    (tmp_path / "c.jsonl").write_text('{"text": "a"}\n' + LARGE)
+    with pytest.raises(UserError, match=r"knowledge\.cache: .*cache cannot be written"):
+        read_corpus(config(tmp_path / "c.jsonl", tmp_path / "cache"))
+
+
+def test_a_pipe_is_no_corpus(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"pipe is no file or folder"):
+        read_corpus(config(tmp_path / "pipe"))
 
 
 def test_a_large_corpus_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:

@@ -51,6 +51,17 @@ def test_a_sentence_that_does_not_fit_is_cut_after_a_word() -> None:
     assert cut(text, helium, 0, count) == ""
 
 
+def test_no_tokens_are_counted_of_what_cannot_fit() -> None:
+    asked: list[int] = []
+
+    def counted(text: str) -> int:
+        asked.append(len(text))
+        return count(text)
+
+    assert cut("helium " * 100_000, helium, 5, counted) == "helium helium helium helium helium"
+    assert max(asked) < 1000
+
+
 def test_chinese_is_cut_at_its_own_full_stops_and_between_characters() -> None:
     text = "铁是一种金属。氦是最轻的惰性气体。金很贵。"
     assert cut(text, lambda each: "氦" in each, 10, len) == "氦是最轻的惰性气体。"

@@ -206,3 +206,39 @@ def test_real_questions_planted_in_real_text() -> None:
     assert edited >= 0.9 * len(pool)
     others = [row[0] for row in rows[300:800]]
     assert sum(bool(index.find(text)) for text in others) <= 0.03 * len(others)
+
+
+ASKED = {
+    "Arabic": "ما هو المعدن الذي عزله العالم هارالد نوردمان عام 1887؟",
+    "Greek": "Ποιο μέταλλο απομόνωσε ο Χάραλντ Νόρντμαν από το ορυχείο;",
+    "Armenian": "Ո՞ր մետաղն է մեկուսացրել Հարալդ Նորդմանը հանքից",
+    "Thai": "โลหะชนิดใดที่ฮาราลด์นอร์ดมันน์แยกออกจากแร่ในเหมืองเควนส์",
+    "kana": "このなかで、もっともはやくはしるどうぶつはどれですか",
+    "Tibetan": "སྐད་ཡིག་འདི་ལ་ལྕགས་རིགས་གང་ཞིག་ཐོན་པ་རེད།",
+    "Russian": "Какой металл выделил Харальд Нордман из руды рудника Квенс?",
+}
+
+
+@pytest.mark.parametrize("script", ASKED)
+def test_questions_of_any_script_are_found_within_a_paragraph(script: str) -> None:
+    index = LeakIndex(Pools((), (question("asked", ASKED[script], "a", "b"),)))
+    (leak,) = index.find(AROUND.format(ASKED[script]))
+    assert leak.share == 1
+    assert not index.find(AROUND.format("Nobody knows."))
+
+
+DISGUISES = {
+    "entities": lambda stem: stem.replace(" ", "&nbsp;"),
+    "tags": lambda stem: " ".join(f"<b>{word}</b>" for word in stem.split()),
+    "a tag in a word": lambda stem: stem.replace("o", "<i>o</i>"),
+    "links": lambda stem: " ".join(f"[{word}](http://x.org/{word})" for word in stem.split()),
+    "a table": lambda stem: stem.replace(" ", " | "),
+    "hyphens": lambda stem: stem.replace("scien", "scien-\n"),
+    "what cannot be seen": lambda stem: "\u034f".join(stem),
+}
+
+
+@pytest.mark.parametrize("way", DISGUISES)
+def test_what_a_reader_would_see_is_searched(index: LeakIndex, way: str) -> None:
+    hidden = DISGUISES[way](STEMS["year"].format("neon"))
+    assert "neon/year" in [each.question for each in index.find(AROUND.format(hidden))]

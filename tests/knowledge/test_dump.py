@@ -147,6 +147,7 @@ def test_damaged_files_and_other_xml_are_refused_with_a_remedy(tmp_path: Path) -
     for name, content in (
         ("half.xml.bz2", whole[: len(whole) // 2]),
         ("none.xml.gz", b"no gzip"),
+        ("damaged.xml.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + b"\xff" * 99),
         ("open.xml", (HEAD + page(1, "A", "A is.")).encode()),
     ):
         (tmp_path / name).write_bytes(content)
@@ -160,6 +161,12 @@ def test_damaged_files_and_other_xml_are_refused_with_a_remedy(tmp_path: Path) -
         read(written(tmp_path / "empty.xml", page(1, "A", "{{stub}}")))
 
 
+def test_a_number_beyond_all_ids_is_none(tmp_path: Path) -> None:
+    huge = page(1, "B", "B is one.").replace("<id>1</id>", f"<id>{'9' * 6000}</id>")
+    found = read(written(tmp_path / "w.xml", page(1, "A", "A is a letter."), huge))
+    assert [each.text for each in found] == ["A is a letter."]
+
+
 def test_entities_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     entity = f'<!DOCTYPE m [<!ENTITY x SYSTEM "file://{tmp_path}/secret">]>\n'
@@ -169,10 +176,11 @@ def test_entities_are_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(60)  # a quadratic search would take many minutes
-@pytest.mark.parametrize("filler", [" ", "\t", "( ", " ,", "\n "])
+@pytest.mark.parametrize("filler", [" ", "\t", "( ", " ,", "\n ", "-{a ", "{{ a "])
 def test_fillers_without_end_hold_nothing_up(filler: str) -> None:
-    text = f"Helium is a gas.{filler * 200_000}It rises."
+    text = f"Helium is a gas.{filler * 100_000}It rises."
     assert dump.article_text(text).startswith("Helium is a gas.")
-    page = {"pageid": 1, "title": "Helium", "lastrevid": 1, "extract": text}
-    found = article_documents(page, "https://de.wikipedia.org/w/api.php")
-    assert found[-1].text.endswith("It rises.")
+    for formula in ("", "\n  {\\displaystyle E}\n"):
+        page = {"pageid": 1, "title": "Helium", "lastrevid": 1, "extract": formula + text}
+        found = article_documents(page, "https://de.wikipedia.org/w/api.php")
+        assert found[-1].text.endswith("It rises.")

@@ -54,6 +54,14 @@ def test_the_similarity_is_jaccard_of_five_word_runs() -> None:
     assert known("a1 b1 c1 d1 e1 f1 g1", threshold=0.51).find(words("a1 b1 c1 d1 e1 f1 h1")) is None
 
 
+def test_any_threshold_above_zero_can_be_met() -> None:
+    duplicates = Duplicates(1e-12)
+    duplicates.prepare([words(TEXT), words("gold iron")])
+    duplicates.add(words(TEXT))
+    assert duplicates.find(words(TEXT + " So it is said.")) is not None
+    assert duplicates.find(words("gold iron")) is None
+
+
 def test_short_texts_are_compared_whole_and_the_nearest_wins() -> None:
     duplicates = known("gold", TEXT.replace("at all", "whatever"), TEXT)
     assert duplicates.find(words("Gold!")) is not None

@@ -240,6 +240,7 @@ def test_an_answer_that_is_not_whole_is_none_and_not_kept(
         (Fault(200, b'{"error": {"message": "overloaded"}}'), "overloaded"),
         (Fault(200, b"[" * 200_000), "no OpenAI-compatible"),
         (Fault(200, b"no gzip", {"Content-Encoding": "gzip"}), "cannot be decompressed"),
+        (Fault(200, b"", {"Content-Encoding": "gzip, gzip"}), "is not read: packed by gzip, gzip"),
     ],
 )
 def test_what_will_not_get_better_is_told_at_once(

@@ -145,6 +145,31 @@ def test_a_class_that_cannot_be_made_is_told_by_key(
         retriever_of(config_of(custom(tmp_path, **changes)))
 
 
+class Broken:
+    """A retriever that returns what it was made with."""
+
+    def __init__(self, config: CustomKnowledge, found: str) -> None:
+        texts = {"number": Corpus((Document("a", 5),)), "list": [1], "row": Corpus(("a",))}  # type: ignore[arg-type]
+        self._found: Any = texts.get(found)
+
+    def known(self) -> Corpus:
+        return Corpus(())
+
+    def gather(self, *_: Any, **__: Any) -> Any:
+        return self._found
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [("number", "Document"), ("list", "list"), ("row", "str"), ("none", "NoneType")],
+)
+def test_what_a_class_must_not_return_is_told(tmp_path: Path, found: str, told: str) -> None:
+    target = "tests.knowledge.test_retrievers:Broken"
+    broken = retriever_of(config_of(custom(tmp_path, target=target, options={"found": found})))
+    with pytest.raises(UserError, match=rf"knowledge\.target: gather of .*Broken .*found {told}"):
+        broken.gather([("neon",)], len, lambda *_: None)
+
+
 @pytest.mark.parametrize(("own", "disk"), [(1, 4), (3, 1), (5, 5)])
 def test_every_source_gives_at_most_its_quota(tmp_path: Path, own: int, disk: int) -> None:
     found = read(combined(tmp_path, own=own, disk=disk))
@@ -173,6 +198,7 @@ def test_a_wrong_key_of_a_source_is_named(tmp_path: Path) -> None:
     [
         (["knowledge.sources.web.passages=0"], r"^knowledge\.sources\.web\.passages: .*greater"),
         (["+knowledge.sources.mine.retriever=local"], r"knowledge\.sources\.mine\.corpus: must be"),
+        (["knowledge.languages=[]"], r"knowledge\.languages: .*at least 1"),
         (["knowledge.languages=[xx]"], r"knowledge\.languages: 'xx' is no language"),
     ],
 )

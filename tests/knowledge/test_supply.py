@@ -259,6 +259,7 @@ def pair(question: str, answer: str) -> str:
     [
         ("", "empty"),
         ("Who isolated neon? William Ramsay", "schema"),
+        ("```json" + "\n" * 20_000 + "x", "schema"),
         ("[]", "schema"),
         ('{"question": "Who?", "answer": "Ramsay"}', "schema"),
         ('[{"question": "Who?"}]', "schema"),

@@ -93,6 +93,19 @@ def test_a_second_run_needs_no_network_and_is_identical(site: Website, tmp_path:
         site.__enter__()
 
 
+def test_a_search_that_was_damaged_on_disk_is_made_again(site: Website, tmp_path: Path) -> None:
+    settings = config(site, tmp_path)
+    first = gather(settings, ("neon",), control=False)
+    damaged = 0
+    for path in tmp_path.rglob("*.json"):
+        entry = json.loads(path.read_text())
+        if "search" in entry["request"]:
+            path.write_text(json.dumps(entry | {"response": {}}))
+            damaged += 1
+    assert damaged
+    assert gather(settings, ("neon",), control=False) == first
+
+
 def test_a_page_that_does_not_come_is_listed_and_the_round_goes_on(
     site: Website, tmp_path: Path
 ) -> None:

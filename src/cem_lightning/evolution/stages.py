@@ -191,6 +191,10 @@ def acquire(job: Job) -> dict[str, Any]:
             job.config["seed"],
             encoder.count,
         )
+    if mistakes and not acquired.passages:
+        why = ", ".join(f"{count} {reason}" for reason, count in acquired.counts.items())
+        told = f"left out: {why}" if why else "nothing was found"
+        job.progress.say(f"{job.title}: no passage was let in ({told}): no text to train on")
     write_jsonl(job.folder / "passages.jsonl", (each.as_dict() for each in acquired.passages))
     write_jsonl(job.folder / "control.jsonl", (each.as_dict() for each in acquired.control))
     write_jsonl(job.folder / "dropped.jsonl", (each.as_dict() for each in acquired.dropped))
@@ -300,10 +304,10 @@ STAGES: dict[str, Stage] = {
     "open_book": Stage(open_book, 2),
     "noise": Stage(noise, 1),
     "collect": Stage(collect, 4),
-    "acquire": Stage(acquire, 3),
+    "acquire": Stage(acquire, 4),
     "triage": Stage(triage, 3),
-    "supply": Stage(supply, 1),
-    "assemble": Stage(assemble, 4),
+    "supply": Stage(supply, 2),
+    "assemble": Stage(assemble, 5),
     "train": Stage(train, 3),
 }
 

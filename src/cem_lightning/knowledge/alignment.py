@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cem_lightning.questions.normalise import is_chinese, words
+from cem_lightning.questions.normalise import QUESTION_MARK, is_chinese, is_unspaced, words
 
 GAP = "____"
 
 _GAP = re.compile(r"_{2,}|[(（]\s*[)）]")
 _EMPTY = re.compile(r"[(（]\s*[)）]")
-_END = re.compile(r"([?？])|[!！。；\n]|[.:;](?=\s|$)")
+_END = re.compile(rf"({QUESTION_MARK})|[!！。；\n۔।॥።]|[.:;](?=\s|$)")
 _ASKING = re.compile(
     r"(who|whom|whose|what|which|when|where|why|how|is|are|was|were|do|does|did|can|could)\b"
 )
@@ -28,8 +28,8 @@ class Tokens:
     """A text as words, with the places where its sentences end.
 
     Attributes:
-        words: normalised; a gap to be filled in ("____", "( )") is the word `GAP`; Chinese
-            character by character, since one changed character changes the words around it.
+        words: normalised; a gap to be filled in ("____", "( )") is the word `GAP`; character by
+            character in scripts without spaces, where words can only be guessed at.
         ends: number of words before each end of a sentence, increasing.
         asked: those of `ends` that are question marks.
         interrogative: whether the text as a whole asks a question.
@@ -64,19 +64,21 @@ def tokens_of(text: str) -> Tokens:
     for piece, mark in zip(pieces[::2], [*pieces[1::2], None], strict=True):
         for at, part in enumerate(_GAP.split(piece)):
             found.extend([GAP] if at else [])
-            if not is_chinese(part):
+            if not is_unspaced(part):
                 found.extend(words(part))
                 continue
             for word in words(part):
-                found.extend(word if is_chinese(word) else (word,))
+                found.extend(word if is_unspaced(word) else (word,))
         if found and (not ends or ends[-1] != len(found)):
             ends.append(len(found))
         if mark:
             asked.append(len(found))
-    interrogative = bool(asked) or (
-        GAP not in found
-        and bool(_ASKING.match(" ".join(found[:1])) or _ASKING_CHINESE.search(text))
+    asks = (
+        _ASKING.match(" ".join(found[:1]))
+        or _ASKING_CHINESE.search(text)
+        or (is_unspaced(text) and not is_chinese(text))  # such as Thai, which has no mark for it
     )
+    interrogative = bool(asked) or (GAP not in found and bool(asks))
     return Tokens(tuple(found), tuple(ends), frozenset(asked), interrogative)
 
 

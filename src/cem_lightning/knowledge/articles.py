@@ -20,10 +20,10 @@ _APPENDIX = re.compile(
     "sources|works cited|参考(文献|书目|资料)?|參考(文獻|書目|資料)?|参[见看]|參[見看]|"
     "外部(链接|連結)|延伸(阅读|閱讀)|注[释釋]|註[释釋]|脚注|腳註|相关条目|相關條目"
 )
-# A formula comes as its symbols one a line, then as TeX. With bounds, since a text of blanks alone
-# would be read anew from each of them.
+# A formula comes as its symbols one a line, then as TeX. What was read is not tried in another way,
+# and there are bounds: else verses and blanks would be read again and again.
 _FORMULA = re.compile(
-    r"(?:\n[ \t]{1,100}[^\n{]{0,100}){0,1000}\n?[ \t]{0,100}"
+    r"(?:\n[ \t]++[^\n{]*+){0,500}+\n?(?:(?<![ \t])[ \t]++)?"
     r"\{\\(?:display|text)style ([^\n]{0,4000})\}[ \t\n]*"
 )
 

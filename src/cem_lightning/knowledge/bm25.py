@@ -18,7 +18,7 @@ from cem_lightning.knowledge.ranking import Hit
 from cem_lightning.knowledge.records import Document
 from cem_lightning.mistakes.points import STOP_WORDS
 from cem_lightning.questions.normalise import words
-from cem_lightning.storage.atomic import publish_folder
+from cem_lightning.storage.kept import kept_folder
 
 # its notes on building an index would stand between the lines of progress
 logging.getLogger("bm25s").setLevel(logging.WARNING)
@@ -43,14 +43,16 @@ class Bm25:
     def kept(cls, documents: Sequence[Document], folder: Path) -> Self:
         """The index in ``folder/bm25``, which is built there if it is not yet."""
         place = folder / "bm25"
-        if not place.exists():
+
+        def make(work: Path) -> bool:
             built = cls(documents)
-            if not built._numbers:
-                return built
-            work = folder / f".bm25.{id(built)}"
-            built._index.save(work, show_progress=False)
-            publish_folder(work, place)
+            if built._numbers:
+                built._index.save(work, show_progress=False)
+            return bool(built._numbers)
+
         index = cls(())
+        if not kept_folder(place, make):
+            return index
         index._index = bm25s.BM25.load(place, mmap=True)
         index._numbers = index._index.vocab_dict
         index._documents = len(documents)

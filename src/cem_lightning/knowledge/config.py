@@ -52,6 +52,7 @@ class Filters(Settings):
         "document that shares too few words",
     )
     languages: tuple[str, ...] | None = Field(
+        min_length=1,
         description="languages that are let in, such as [en, zh] (ISO 639-1); null lets in all",
     )
     min_words: int = Field(ge=0, description="shortest passage; words")

@@ -6,7 +6,7 @@ Reads and names problems; searching and cutting are the business of `ranking` an
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,6 @@ from cem_lightning.progress import Progress, SilentProgress
 from cem_lightning.questions.lines import json_rows, other_form, refuse
 from cem_lightning.questions.tables import SUFFIXES as TABLES
 from cem_lightning.storage.digests import digest_path, digest_value
-from cem_lightning.storage.store import lock_of
 
 _KEY = "knowledge.corpus"
 _OPTIONAL = ("id", "title", "origin", "licence")
@@ -95,6 +94,8 @@ def read_corpus(config: LocalKnowledge, progress: Progress | None = None) -> Cor
     if not path.exists():
         hint = nearest(config.corpus, ["elements"])
         raise UserError(f"{_KEY}: {config.corpus} does not exist{hint}; give 'elements', {_FORMS}.")
+    if not (path.is_file() or path.is_dir()):
+        raise UserError(f"{_KEY}: {config.corpus} is no file or folder; give {_FORMS}.")
     dump = path.is_file() and is_dump(path)
     if path.is_file() and not dump and (told := _other_form(path)) is not None:
         raise UserError(f"{_KEY}: {config.corpus}: {told}.")
@@ -103,39 +104,45 @@ def read_corpus(config: LocalKnowledge, progress: Progress | None = None) -> Cor
         return Corpus(held) if held else _refuse_empty(config, path)
     parts = [_VERSION, config.column, "" if path.is_dir() else path.name]
     name = digest_value([*parts, digest_path(path, config.cache / "digests")])[:24]
-    folder = config.cache / "corpora" / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with lock_of(folder):  # other jobs may read the same corpus at this moment
-        if not folder.exists():
-            read = _read(path, config.column)
-            if not _keep(read, folder, progress or SilentProgress()):
-                _refuse_empty(config, path)
+    folder = _corpora(config) / name
+    if not _keep(lambda: _read(path, config.column), folder, progress or SilentProgress()):
+        _refuse_empty(config, path)
     return Corpus(StoredDocuments(folder))
 
 
 def _data_set(config: LocalKnowledge, progress: Progress) -> Corpus:
     table = open_table(config)
     parts = [_VERSION, config.corpus, config.column, table._fingerprint]
-    folder = config.cache / "corpora" / digest_value(parts)[:24]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with lock_of(folder):
-        if not folder.exists() and not _keep(documents(table, config), folder, progress):
-            raise UserError(
-                f"{_KEY}: {config.corpus} holds no text in the column {config.column!r}; name "
-                "another by knowledge.column."
-            )
+    folder = _corpora(config) / digest_value(parts)[:24]
+    if not _keep(lambda: documents(table, config), folder, progress):
+        raise UserError(
+            f"{_KEY}: {config.corpus} holds no text in the column {config.column!r}; name "
+            "another by knowledge.column."
+        )
     return Corpus(StoredDocuments(folder))
 
 
-def _keep(documents: Iterable[Document], folder: Path, progress: Progress) -> int:
-    with progress.stage("read the corpus, once", unit="documents") as task:
+def _corpora(config: LocalKnowledge) -> Path:
+    """Where corpora are kept."""
+    folder = config.cache / "corpora"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"knowledge.cache: {config.cache} cannot be written ({error.strerror}); name another "
+            "folder."
+        ) from None
+    return folder
 
-        def counted() -> Iterator[Document]:
-            for each in documents:
+
+def _keep(read: Callable[[], Iterable[Document]], folder: Path, progress: Progress) -> bool:
+    def counted() -> Iterator[Document]:
+        with progress.stage("read the corpus, once", unit="documents") as task:
+            for each in read():
                 yield each
                 task.advance()
 
-        return keep(counted(), folder)
+    return keep(counted, folder)
 
 
 def _size(path: Path) -> int:

@@ -11,6 +11,7 @@ from functools import lru_cache
 import regex
 import sentencex
 
+_TOKEN = 64  # characters; hardly a token has more, and what has is no text to count for hours
 _WORD_END = regex.compile(r"(?<=\S)(?=\s|$)|(?<=\p{Han})")
 
 
@@ -27,14 +28,18 @@ def cut(
         score: of a sentence; how much it matters.
         budget: longest passage, in the tokens that `count_tokens` counts.
     """
-    if count_tokens(text.strip()) <= budget:
+
+    def within(text: str) -> bool:
+        return len(text) <= budget * _TOKEN and count_tokens(text) <= budget
+
+    if within(text.strip()):
         return text.strip()
     spans = sentences(text)
     scores = [score(text[start:end]) for start, end in spans]
     first = last = max(range(len(spans)), key=lambda at: (scores[at], -at))
 
     def fits(first: int, last: int) -> bool:
-        return count_tokens(text[spans[first][0] : spans[last][1]].strip()) <= budget
+        return within(text[spans[first][0] : spans[last][1]].strip())
 
     if not fits(first, last):
         start, end = spans[first]
@@ -65,6 +70,7 @@ def sentences(text: str) -> tuple[tuple[int, int], ...]:
 
 def _beginning(sentence: str, budget: int, count_tokens: Callable[[str], int]) -> str:
     """The longest beginning that ends with a word and fits; empty if not even one word does."""
+    sentence = sentence[: budget * _TOKEN]  # what comes behind can only cost time
     ends = [0, *(match.start() for match in _WORD_END.finditer(sentence))]
     low, high = 0, len(ends) - 1
     while low < high:

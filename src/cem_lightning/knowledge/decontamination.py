@@ -6,14 +6,16 @@ not found.
 
 from __future__ import annotations
 
+import html
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from cem_lightning.knowledge.alignment import GAP, Place, Tokens, aligned, has_gap, tokens_of
-from cem_lightning.questions.normalise import is_chinese, words
+from cem_lightning.questions.normalise import is_unspaced, words
 from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.records import Question
 
@@ -23,6 +25,10 @@ RUN_SHARE = 0.5
 COVERED = 0.8
 ASKED, SHORTEST, LONGEST = 3, 5, 60
 TEMPLATE_COUNT, TEMPLATE_SHARE, COMMON_SHARE = 5, 0.01, 0.1
+
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,300}>")
+_LINK = re.compile(r"\[([^\[\]\n]{0,300})\]\([^()\s]{0,300}\)")  # of Markdown
+_HYPHENATED = re.compile(r"(?<=[^\W\d_])-\n[ \t]*(?=[^\W\d_])")
 
 Rule = Literal["13-gram", "longest run", "same question", "reworded question"]
 
@@ -103,11 +109,20 @@ class LeakIndex:
         self._runs = {size: self._telling(items, size) for size in (RUN, LONG)}
 
     def find(self, text: str) -> list[Leak]:
-        """The guarded questions that a text holds, in the order of the pools, each once."""
+        """The guarded questions that a text holds, in the order of the pools, each once.
+
+        Searched as it stands, and as a reader would see it.
+        """
+        found = self._find(text)
+        if (seen := as_read(text)) != text:
+            found = self._find(seen) | found
+        return [found[number] for number in sorted(found)]
+
+    def _find(self, text: str) -> dict[int, Leak]:
         in_words = words(text)
         found = self.copied(in_words)
-        if not (is_chinese(text) or has_gap(text) or self._near(frozenset(in_words))):
-            return [found[number] for number in sorted(found)]
+        if not (is_unspaced(text) or has_gap(text) or self._near(frozenset(in_words))):
+            return found
         tokens = tokens_of(text)
         held = _Held(f" {' '.join(tokens.words)} ", frozenset(tokens.words))
         for sentence in tokens.sentences():
@@ -120,7 +135,7 @@ class LeakIndex:
                 item = self._guarded[number]
                 share = 1 - place.distance / len(item.stem)
                 found[number] = _leak(item, "reworded question", share)
-        return [found[number] for number in sorted(found)]
+        return found
 
     def copied(self, text: tuple[str, ...]) -> dict[int, Leak]:
         """The long questions that a text in words holds a run of, by n-grams alone."""
@@ -245,6 +260,17 @@ class _Held:
 
     def _phrase(self, phrase: str) -> bool:
         return f" {' '.join(tokens_of(phrase).words)} " in self.text
+
+
+def as_read(text: str) -> str:
+    """A text without what only a program sees: entities, tags, targets of links, broken words."""
+    if "&" in text:
+        text = html.unescape(text)
+    if "<" in text:
+        text = _TAG.sub("", text)
+    if "](" in text:
+        text = _LINK.sub(r"\1", text)
+    return _HYPHENATED.sub("", text) if "-\n" in text else text
 
 
 def _grams(tokens: tuple[str, ...], size: int) -> list[tuple[str, ...]]:

@@ -11,6 +11,7 @@ import gzip
 import os
 import re
 import signal
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -32,12 +33,13 @@ _OPEN: dict[str, Callable[[Path], Any]] = {
 }
 _ALONE = 2**20  # bytes of a dump for which no other process is worth its start
 _BATCH = 16  # pages that a process is given at once
+_DIGITS = 20  # no id has as many
 _AHEAD = 4  # batches a process that wait
 
 # Localised names of namespaces come from the dump; these hold in every wiki.
 _FILES = frozenset(("file", "image", "media", "category"))
 _DISAMBIGUATION = re.compile(
-    r"__DISAMBIG__|\{\{\s*(?:template:)?(?:[\w\s-]*disambig|dab\b|hndis|geodis|begriffsklärung"
+    r"__DISAMBIG__|\{\{\s*+(?:template:)?(?:[\w\s-]{0,99}disambig|dab\b|hndis|geodis|begriffsklärung"
     r"|homonymie|desambigua|消歧[义義])",
     re.I,
 )
@@ -45,7 +47,7 @@ _ITEMS = frozenset(("li", "dd", "dt"))  # whose text follows the tag that stands
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _SWITCH = re.compile(r"__[A-Z]+__")  # such as __NOTOC__
 # -{A}- and -{zh-hans:A; zh-hant:B}- are for converters of script; the first is what is written
-_CONVERTED = re.compile(r"-\{(?:([^{}|]*)\|)?(?:[\w\s-]+:)?([^{}|;]*)[^{}|]*\}-")
+_CONVERTED = re.compile(r"-\{(?:([^{}|]*)\|)?(?:[\w\s-]+:)?([^{}|;]*+)[^{}|]*+\}-")
 # what is left of a parenthesis that held templates alone
 _BLANKS = r"(?:(?<![ \t])[ \t]+)?"  # as many as there are, tried once
 _HOLLOW = re.compile(rf"{_BLANKS}[(（][\s,;，；]*[)）]")
@@ -167,7 +169,7 @@ def _elements(path: Path) -> Iterator[Any]:
                 element.clear()
                 while element.getprevious() is not None:
                     del element.getparent()[0]
-    except (etree.XMLSyntaxError, EOFError, OSError) as error:
+    except (etree.XMLSyntaxError, EOFError, OSError, zlib.error) as error:
         raise UserError(
             f"knowledge.corpus: {path} cannot be read to its end ({error}); it is damaged or came "
             "in part. Fetch it again and compare its checksum with that of the dump's page."
@@ -184,8 +186,12 @@ def _articles(pages: Iterator[Any]) -> Iterator[_Page]:
         text = revision.findtext("{*}text") or ""
         title = page.findtext("{*}title") or ""
         ids = [each.findtext("{*}id") or "" for each in (page, revision)]
-        if title and all(map(str.isdecimal, ids)) and not _DISAMBIGUATION.search(text):
+        if title and all(map(_is_number, ids)) and not _DISAMBIGUATION.search(text):
             yield _Page(int(ids[0]), title, int(ids[1]), text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) < _DIGITS
 
 
 def _documents(pages: Sequence[_Page], wiki: _Wiki) -> list[Document]:

@@ -142,7 +142,7 @@ class Duplicates:
         """How many shingles of texts with so many are looked up."""
         # rounded down against the last bit of a product such as 0.8 * 5
         common: _Numbers = np.ceil(self._threshold * lengths - 1e-9).astype(np.int64)
-        return lengths - common + 1
+        return np.asarray(lengths - np.maximum(common, 1) + 1)
 
 
 def _shared(first: _Numbers, second: _Numbers) -> int:

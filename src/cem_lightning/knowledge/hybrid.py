@@ -17,7 +17,7 @@ import numpy as np
 from cem_lightning.knowledge.bm25 import Bm25, text_of
 from cem_lightning.knowledge.ranking import Hit
 from cem_lightning.knowledge.records import Document
-from cem_lightning.storage.atomic import publish_folder
+from cem_lightning.storage.kept import kept_folder
 
 DEPTH = 4  # times as many candidates of each kind as are wanted
 _SMOOTHING = 60  # k of reciprocal rank fusion, as in Cormack, Clarke and Buettcher (2009)
@@ -37,16 +37,17 @@ class Embeddings:
     def kept(cls, documents: Sequence[Document], folder: Path) -> Self:
         """The embeddings in ``folder/embeddings``, which are computed there if they are not yet."""
         place = folder / "embeddings"
-        if not place.exists():
-            work = folder / f".embeddings.{id(documents)}"
-            work.mkdir()
+
+        def make(work: Path) -> bool:
             shape = (len(documents), _DIMENSIONS)
             target = np.lib.format.open_memmap(
                 work / "vectors.npy", mode="w+", dtype=np.float16, shape=shape
             )
             _fill(target, documents)
             target.flush()
-            publish_folder(work, place)
+            return True
+
+        kept_folder(place, make)
         kept = cls(())
         kept._vectors = np.load(place / "vectors.npy", mmap_mode="r")
         return kept

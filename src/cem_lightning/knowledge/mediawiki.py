@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import httpx
 
+from cem_lightning.knowledge.bodies import ACCEPTED, Body, Unusable
 from cem_lightning.knowledge.manners import (
     BACKOFF,
     BUSY,
@@ -123,7 +124,7 @@ class MediaWiki:
     @cached_property
     def _client(self) -> httpx.Client:
         return httpx.Client(
-            headers={"User-Agent": user_agent(self._contact)},
+            headers={"User-Agent": user_agent(self._contact), **ACCEPTED},
             timeout=self._timeout,
             follow_redirects=False,
         )
@@ -172,8 +173,8 @@ class MediaWiki:
             raise NotNow(f"does not answer within {self._timeout:g} s") from None
         except (httpx.InvalidURL, UnicodeError):  # a host's name is encoded only when it is used
             raise ApiFailure("is no address of a server") from None
-        except httpx.DecodingError:
-            raise ApiFailure("answers with a body that cannot be decompressed") from None
+        except Unusable as unusable:
+            raise ApiFailure(f"answers with a body that is not read: {unusable}") from None
         except httpx.HTTPError as error:
             told = redacted(str(error)) or type(error).__name__
             raise NotNow(f"cannot be reached ({told})") from None
@@ -181,14 +182,12 @@ class MediaWiki:
 
     def _read(self, response: httpx.Response) -> bytes:
         started = time.monotonic()
-        body = b""
-        for chunk in response.iter_bytes(chunk_size=2**16):
-            body += chunk
-            if len(body) > LARGEST:
-                raise ApiFailure(f"answers with more than {LARGEST} bytes")
+        body = Body(response, LARGEST)
+        for chunk in response.iter_raw():
+            body.add(chunk)
             if time.monotonic() - started > SLOWEST * self._timeout:
                 raise NotNow(f"did not end its answer within {SLOWEST * self._timeout:g} s")
-        return body
+        return body.whole()
 
 
 def _content(response: httpx.Response, body: bytes) -> dict[str, Any]:

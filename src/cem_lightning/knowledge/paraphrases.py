@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from cem_lightning.knowledge.cutting import sentences
+from cem_lightning.questions.normalise import QUESTION_MARK
 from cem_lightning.questions.pools import Pools
 from cem_lightning.questions.records import Question
 
 SIMILAR = 0.9  # cosine; questions about two things in the same words come up to about 0.85
 
-_ASKS = re.compile(r"[?？]|_{2,}|[(（]\s*[)）]")
+_ASKS = re.compile(rf"{QUESTION_MARK}|_{{2,}}|[(（]\s*[)）]")
 
 _Vectors = np.ndarray[Any, np.dtype[np.float32]]
 

@@ -182,4 +182,39 @@ def _custom(config: CustomKnowledge) -> Retriever:
             f"knowledge.options: {config.target} cannot be made with the config and "
             f"{', '.join(config.options) or 'no options'} ({error})."
         ) from None
-    return retriever
+    return _Custom(config.target, retriever)
+
+
+class _Custom:
+    """A retriever of the user's own, of which it is checked that it does what it must."""
+
+    def __init__(self, target: str, retriever: Retriever) -> None:
+        self._target = target
+        self._retriever = retriever
+
+    def known(self) -> Corpus:
+        return self._checked("known", self._retriever.known())
+
+    def gather(
+        self,
+        queries: Sequence[Sequence[str]],
+        count_tokens: Callable[[str], int],
+        served: Served,
+        *,
+        unit: str = "mistakes",
+        control: bool = True,
+    ) -> Corpus:
+        found = self._retriever.gather(queries, count_tokens, served, unit=unit, control=control)
+        return self._checked("gather", found)
+
+    def _checked(self, method: str, found: object) -> Corpus:
+        documents = found.documents if isinstance(found, Corpus) else (None,)
+        for each in documents:
+            if not isinstance(each, Document) or not isinstance(each.text, str):
+                raise UserError(
+                    f"knowledge.target: {method} of {self._target} must return a Corpus of "
+                    f"Documents whose texts are strings, see docs/knowledge.md; found "
+                    f"{type(found if each is None else each).__name__}."
+                )
+        assert isinstance(found, Corpus)
+        return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,16 +24,19 @@ LARGEST = 4 * 2**20  # bytes of a response; fifty results have some thousands
 class SearXng:
     """A client of one instance.
 
+    Args:
+        folder: of the cache of what it has found.
+
     Attributes:
         requests: sent so far.
         hits: searches that were on disk.
     """
 
-    def __init__(self, config: WebKnowledge, cache: ResponseCache) -> None:
+    def __init__(self, config: WebKnowledge, folder: Path) -> None:
         self.requests = 0
         self.hits = 0
         self._config = config
-        self._cache = cache
+        self._cache = ResponseCache(folder, usable=_usable)
         self._next = 0.0
         self._address = f"{(config.searxng or '').rstrip('/')}/search"
         self._client = httpx.AsyncClient(
@@ -84,6 +88,10 @@ class SearXng:
         if response.status_code != 200:
             raise ServiceFailure(f"answers with status {response.status_code}")
         return _addresses(body)
+
+
+def _usable(kept: dict[str, Any]) -> bool:
+    return isinstance(kept.get("addresses"), list)
 
 
 def _addresses(body: bytes) -> list[str]:

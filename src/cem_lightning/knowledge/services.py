@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from cem_lightning.knowledge.bodies import ACCEPTED, Unusable, read_body
 from cem_lightning.knowledge.manners import LONGEST_PAUSE, SLOWEST, NotNow
 from cem_lightning.knowledge.retries import Sleep, patiently
 from cem_lightning.secrets import redacted
@@ -55,25 +56,20 @@ async def whole_answer(
         ServiceFailure: if it never will, or is too large.
     """
     longest = SLOWEST * timeout
-    body = b""
     try:
         async with (
             asyncio.timeout(longest),
-            client.stream(method, address, timeout=timeout, **sent) as response,
+            client.stream(method, address, timeout=timeout, headers=ACCEPTED, **sent) as response,
         ):
-            async for chunk in response.aiter_bytes(chunk_size=2**16):
-                body += chunk
-                if len(body) > largest:
-                    raise ServiceFailure(f"answers with more than {largest} bytes")
+            return response, await read_body(response, largest)
+    except Unusable as unusable:
+        raise ServiceFailure(f"answers with a body that is not read: {unusable}") from None
     except httpx.TimeoutException:
         raise NotNow(f"does not answer within {timeout:g} s") from None
     except TimeoutError:
         raise NotNow(f"did not end its answer within {longest:g} s") from None
     except (httpx.InvalidURL, UnicodeError):  # a host's name is encoded only when it is used
         raise ServiceFailure("is no address of a server") from None
-    except httpx.DecodingError:
-        raise ServiceFailure("answers with a body that cannot be decompressed") from None
     except httpx.HTTPError as error:
         told = redacted(str(error)) or type(error).__name__
         raise NotNow(f"cannot be reached ({told})") from None
-    return response, body

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
 from cem_lightning.knowledge.records import Document
-from cem_lightning.storage.atomic import publish_folder, write_json
+from cem_lightning.storage.atomic import write_json
+from cem_lightning.storage.kept import kept_folder
 
 FILE, NOTE = "documents.arrow", "corpus.json"
 _BATCH = 1024  # documents in memory at a time
@@ -56,28 +55,26 @@ class StoredDocuments(Sequence[Document]):
                 yield Document(**dict(zip(columns, values, strict=True)))
 
 
-def keep(documents: Iterable[Document], folder: Path) -> int:
-    """Write documents as they come; how many there were.
+def keep(documents: Callable[[], Iterable[Document]], folder: Path) -> bool:
+    """See that documents are stored in `folder`; written there as they come if they are not.
 
-    The folder appears whole or not at all, and not if there are none or reading them fails.
+    Returns:
+        Whether there are any; the folder appears whole or not at all.
     """
+    return kept_folder(folder, lambda work: _write(documents(), work))
+
+
+def _write(documents: Iterable[Document], folder: Path) -> bool:
     import pyarrow as pa
 
-    work = folder.with_name(f".{folder.name}.{os.getpid()}")
-    work.mkdir(parents=True, exist_ok=True)
     names = [each.name for each in fields(Document)]
     schema = pa.schema([(name, pa.large_string()) for name in names])
     digest, count = hashlib.sha256(), 0
-    try:
-        with pa.OSFile(str(work / FILE), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
-            rest = iter(documents)
-            while rows := [asdict(each) for each in islice(rest, _BATCH)]:
-                digest.update(json.dumps(rows, ensure_ascii=False).encode())
-                stream.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
-                count += len(rows)
-        if count:
-            write_json(work / NOTE, {"documents": count, "digest": digest.hexdigest()})
-            publish_folder(work, folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return count
+    with pa.OSFile(str(folder / FILE), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
+        rest = iter(documents)
+        while rows := [asdict(each) for each in islice(rest, _BATCH)]:
+            digest.update(json.dumps(rows, ensure_ascii=False).encode())
+            stream.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
+            count += len(rows)
+    write_json(folder / NOTE, {"documents": count, "digest": digest.hexdigest()})
+    return count > 0

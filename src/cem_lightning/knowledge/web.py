@@ -86,10 +86,10 @@ class WebRetriever:
         control: bool,
     ) -> Corpus:
         config = self._config
-        cache = ResponseCache(config.cache / "web")
-        search = SearXng(config, cache)
+        folder = config.cache / "web"
+        search = SearXng(config, folder)
         done = 0
-        async with contextlib.aclosing(search), Fetcher(config, cache) as fetcher:
+        async with contextlib.aclosing(search), Fetcher(config, ResponseCache(folder)) as fetcher:
 
             def note() -> str:
                 requests = search.requests + fetcher.requests

@@ -40,7 +40,6 @@ _JSON = (
 )
 _AGAIN = ("Write the list and nothing else.", "只写列表，不要写其他内容。")
 _LIST = TypeAdapter(list[str])
-_BRACKETS = re.compile(r"\[.*\]", re.DOTALL)
 _BULLET = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.)、:：])\s*")
 _NO_CONCEPT = re.compile(r"^[A-Za-z][.)]?$|[\[\]{}]")  # a letter, or pieces of JSON
 
@@ -106,9 +105,10 @@ def concepts(written: str, question: Question, limit: int) -> tuple[str, ...]:
 
 def _listed(written: str) -> list[str]:
     """The strings of a JSON list, or else lines."""
-    if found := _BRACKETS.search(written):
+    start, end = written.find("["), written.rfind("]")
+    if 0 <= start < end:
         with contextlib.suppress(ValidationError):
-            return _LIST.validate_json(found.group())
+            return _LIST.validate_json(written[start : end + 1])
     return written.splitlines()
 
 

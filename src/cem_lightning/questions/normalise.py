@@ -11,7 +11,14 @@ import unicodedata
 import regex
 import rjieba
 
+# A question mark, that of Greek after a Greek letter only: elsewhere the sign joins clauses.
+QUESTION_MARK = "[?？؟՞፧]|(?<=[\u0370-\u03ff\u1f00-\u1fff])[;\u037e]"
+
 _HAN = regex.compile(r"\p{Han}")
+_UNSPACED = regex.compile(
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
+)
+_UNSEEN = regex.compile(r"\p{Default_Ignorable_Code_Point}")
 # A point, sign or operator that belongs to a number stays: 3.5 is not 35, nor 2*3 the same as 2/3.
 _LOOSE = regex.compile(r"[-.*/](?:(?<=\p{L}.)|(?!\d))")
 _LOOSE_ASCII = re.compile(r"[-.*/](?:(?<=[a-z].)|(?![0-9]))")
@@ -22,9 +29,9 @@ class _Plain(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         char, kind = chr(code), unicodedata.category(chr(code))
-        if kind == "Cf":
+        if kind == "Cf" or _UNSEEN.match(char):
             plain = ""
-        elif char not in "^-.*/" and (kind[0] in "PZC" or kind == "Sk"):
+        elif char in "|~" or (char not in "^-.*/" and (kind[0] in "PZC" or kind == "Sk")):
             plain = " "
         else:
             plain = char
@@ -72,6 +79,11 @@ def words(text: str) -> tuple[str, ...]:
         else:
             found.append(chunk)
     return tuple(found)
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether a text is in part in a script that puts no spaces between words, such as Thai."""
+    return not text.isascii() and _UNSPACED.search(text) is not None
 
 
 def is_chinese(text: str) -> bool:

@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from cem_lightning.knowledge.bodies import ACCEPTED, Unusable, read_body
 from cem_lightning.knowledge.config import WebKnowledge
 from cem_lightning.knowledge.fetching.addresses import (
     PublicTransport,
@@ -25,7 +26,6 @@ from cem_lightning.knowledge.fetching.addresses import (
     check_address,
     resolve,
 )
-from cem_lightning.knowledge.fetching.bodies import read_body
 from cem_lightning.knowledge.fetching.pages import TYPES, Never, NoPage, Page, decoded
 from cem_lightning.knowledge.fetching.robots import LONGEST_REST, Down, Host
 from cem_lightning.knowledge.manners import BUSY, SLOWEST, NotNow, pause_of, plain, user_agent
@@ -71,7 +71,7 @@ class Fetcher:
             headers={
                 "User-Agent": user_agent(config.contact or ""),
                 "Accept": ", ".join(TYPES),
-                "Accept-Encoding": "gzip",
+                **ACCEPTED,
             },
             timeout=config.timeout,
             follow_redirects=False,
@@ -146,9 +146,10 @@ class Fetcher:
             kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
             if kind not in TYPES:
                 raise Never("type", plain(kind) or "none given")
-            body = await read_body(response, self._config.largest)
-        if body is None:
-            raise Never("size", f"more than {self._config.largest} bytes")
+            try:
+                body = await read_body(response, self._config.largest)
+            except Unusable as unusable:
+                raise Never(unusable.reason, str(unusable)) from None
         text = decoded(body, response.charset_encoding)
         if text is None:
             raise Never("unreadable", "no encoding fits it")
@@ -175,8 +176,11 @@ class Fetcher:
                     raise NotNow(f"status {response.status_code}", pause)
                 if response.status_code != 200:
                     return ""
-                body = await read_body(response, LARGEST_ROBOTS)
-            return _NOTHING_ALLOWED if body is None else body.decode("utf-8", "replace")
+                try:
+                    body = await read_body(response, LARGEST_ROBOTS)
+                except Unusable:
+                    return _NOTHING_ALLOWED
+            return body.decode("utf-8", "replace")
         return ""
 
     @contextlib.asynccontextmanager

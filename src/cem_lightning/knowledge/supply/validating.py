@@ -26,7 +26,7 @@ _STEM = 5  # words of the shortest stem that is looked for
 _IDENTIFIABLE = 20  # words from which a language is told
 
 _MARKUP = re.compile(
-    r"<\|.*?\|>|</?[a-z_]+>|<<SYS>>|\[/?INST\]|```|\*\*|^#{1,6} |^[-*•] |\\n", re.I | re.M
+    r"<\|[^|\n]{1,40}\|>|</?[a-z_]+>|<<SYS>>|\[/?INST\]|```|\*\*|^#{1,6} |^[-*•] |\\n", re.I | re.M
 )
 _REFUSAL = re.compile(
     r"\bas an ai\b|\blanguage model\b|\bi(?:'m| am) (?:sorry|unable|not able)\b|\bi apologi[sz]e\b"
@@ -41,7 +41,7 @@ _REMARK = re.compile(
     r"|\A\W*(?:好的|当然|以下是|下面是)|\A\W*(?:\w{0,4})(?:段落|版本|答案) ?[:：]"
     r"|(?:本|该|这[个段篇]?)(?:段落|文章|短文|问题)"
 )
-_FENCED = re.compile(r"\A```(?:json)?\s*(.*?)\s*```\Z", re.S)
+_FENCE = "```"
 
 
 class _Pair(BaseModel):
@@ -89,9 +89,11 @@ def pairs(written: str) -> list[tuple[str, str]]:
     Raises:
         ValueError: if it is no list of them, or an empty one; the message says what is wrong.
     """
-    fenced = _FENCED.match(written.strip())
+    text = written.strip()
+    if text.startswith(_FENCE) and text.endswith(_FENCE):
+        text = text.removeprefix(_FENCE).removesuffix(_FENCE).removeprefix("json")
     try:
-        found = _PAIRS.validate_json(fenced[1] if fenced else written)
+        found = _PAIRS.validate_json(text.strip())
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip()) from None
