@@ -268,6 +268,12 @@ def test_html_is_read_without_its_menus_and_footers(tmp_path: Path) -> None:
     )
 
 
+def test_html_is_read_in_the_encoding_it_names(tmp_path: Path) -> None:
+    page = '<html><head><meta charset="iso-8859-1"></head><body><p>Größe zählt.</p></body></html>'
+    (tmp_path / "old.html").write_bytes(page.encode("iso-8859-1"))
+    assert "Größe zählt." in read_corpus(config(tmp_path)).documents[0].text
+
+
 def test_texts_may_stand_in_another_column(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     path.write_text('{"body": "One."}\n')
@@ -292,6 +298,7 @@ def test_a_large_corpus_is_kept_on_disk_and_is_the_same(tmp_path: Path) -> None:
     corpus = read_corpus(config(path, tmp_path / "cache"), progress)
     assert list((tmp_path / "cache" / "corpora").iterdir())
     assert "read the corpus, once: done, 99 documents" in told.getvalue()
+    assert "index the corpus, once: done" in told.getvalue()
     assert tuple(corpus.documents) == small and corpus.documents[7] == small[7]
     once = told.getvalue()
     again = read_corpus(config(path, tmp_path / "cache"), progress)

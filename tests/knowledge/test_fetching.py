@@ -92,6 +92,16 @@ def test_what_is_kept_needs_no_network_and_is_the_same(site: Website, tmp_path: 
     assert len(site.requests) == asked
 
 
+def test_what_was_kept_of_an_intranet_is_not_read_where_that_is_not_allowed(
+    site: Website, tmp_path: Path
+) -> None:
+    (allowed,) = fetch(tmp_path, f"{site.address}/a.html", allow_private=True)
+    assert isinstance(allowed, Page)
+    (refused,) = fetch(tmp_path, f"{site.address}/a.html", allow_private=False)
+    assert isinstance(refused, NoPage)
+    assert "knowledge.allow_private=true would let it in" in refused.detail
+
+
 @pytest.mark.parametrize(
     ("reply", "reason", "detail"),
     [

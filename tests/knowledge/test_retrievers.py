@@ -159,6 +159,20 @@ class Broken:
         return self._found
 
 
+def test_what_a_changed_class_has_found_before_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = tmp_path / "own_notes.py"
+    source.write_text("from tests.knowledge.test_retrievers import Notes as Base\n"
+                      "class Notes(Base):\n    pass\n")  # fmt: skip
+    config = config_of(custom(tmp_path, target="own_notes:Notes"))
+    first = retriever_of(config).known().digest
+    assert retriever_of(config).known().digest == first
+    source.write_text(source.read_text() + "# changed\n")
+    assert retriever_of(config).known().digest != first
+
+
 @pytest.mark.parametrize(
     ("found", "told"),
     [("number", "Document"), ("list", "list"), ("row", "str"), ("none", "NoneType")],

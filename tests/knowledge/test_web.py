@@ -84,6 +84,7 @@ def test_a_second_run_needs_no_network_and_is_identical(site: Website, tmp_path:
     notes: list[tuple[int, str]] = []
     first = gather(settings, ("neon",), ("argon", "1894"), notes=notes)
     assert sum(amount for amount, _ in notes) == 2
+    assert notes[-1][1].startswith("pages at random for the control, ")
     site.__exit__()
     try:
         again = gather(settings, ("neon",), ("argon", "1894"), notes=notes)
@@ -116,6 +117,7 @@ def test_a_page_that_does_not_come_is_listed_and_the_round_goes_on(
         (f"{site.address}/argon.html", "unreachable"),
     ] * len(corpus.unfetched)
     site.pages["/argon.html"] = ABOUT["/argon.html"]
+    assert corpus.unfetched[0].query == 0
     whole = gather(config(site, tmp_path, results=2), ("argon",), ("neon",), control=False)
     assert {each.title for each in whole.documents} == {"Neon", "Argon"}
 

@@ -177,12 +177,18 @@ def acquire(job: Job) -> dict[str, Any]:
     config = job.knowledge_config()
     encoder, _ = load_encoder(job.inputs["model"], job.model_config())
     with job.progress.stage(job.title, total=len(mistakes), unit="mistakes") as task:
-        corpus = Corpus(())
+        corpus, told = Corpus(()), ""
+
+        def served(amount: int, note: str) -> None:
+            nonlocal told
+            told = note or told
+            task.advance(amount, note)
+
         if mistakes:
             points = [each.points for each in mistakes]
-            corpus = retriever_of(config).gather(points, encoder.count, task.advance)
+            corpus = retriever_of(config).gather(points, encoder.count, served)
             if not corpus.sought:  # a source that is asked has told of its requests
-                task.advance(0, f"searching {len(corpus.documents):,} documents")
+                served(0, f"{len(corpus.documents):,} documents to search")
         acquired = acquire_passages(
             mistakes,
             corpus,
@@ -191,10 +197,15 @@ def acquire(job: Job) -> dict[str, Any]:
             job.config["seed"],
             encoder.count,
         )
-    if mistakes and not acquired.passages:
+        helped = {question for each in acquired.passages for question in each.serves}
         why = ", ".join(f"{count} {reason}" for reason, count in acquired.counts.items())
-        told = f"left out: {why}" if why else "nothing was found"
-        job.progress.say(f"{job.title}: no passage was let in ({told}): no text to train on")
+        notes = (told, f"{len(helped)} with passages", f"left out: {why}" if why else "")
+        task.advance(0, ", ".join(filter(None, notes)))
+    if mistakes and not acquired.passages:
+        job.progress.say(
+            f"{job.title}: no passage was let in, so there is no text to train on; "
+            "action=trace question=ID tells why for each question"
+        )
     write_jsonl(job.folder / "passages.jsonl", (each.as_dict() for each in acquired.passages))
     write_jsonl(job.folder / "control.jsonl", (each.as_dict() for each in acquired.control))
     write_jsonl(job.folder / "dropped.jsonl", (each.as_dict() for each in acquired.dropped))

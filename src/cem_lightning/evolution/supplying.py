@@ -43,6 +43,8 @@ def supply(job: Job) -> dict[str, Any]:
             )
         if "reading" in config.kinds:
             made = replace(made, items=(*made.items, *read(passages, job.config["seed"])))
+        kept = len(made.passages) + len(made.items)
+        task.advance(0, f"{kept} kept, {len(made.rejected)} rejected")
     write_jsonl(job.folder / "synthetic.jsonl", (each.as_dict() for each in made.passages))
     write_jsonl(job.folder / "items.jsonl", (each.as_dict() for each in made.items))
     write_jsonl(job.folder / "rejected.jsonl", (each.as_dict() for each in made.rejected))

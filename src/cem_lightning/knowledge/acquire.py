@@ -81,7 +81,7 @@ def acquire(
     filters.quarantine(chain.from_iterable(offered))
     for candidates in offered:
         filters.offer(candidates)
-    filters.miss(corpus.unfetched)
+    filters.miss(corpus.unfetched, [each.question.id for each in mistakes])
     _refuse_leaks(filters, config)
     tokens = sum(count_tokens(passage.text) for passage in filters.passages)
     control, control_tokens = filters.control(corpus, tokens, seed)

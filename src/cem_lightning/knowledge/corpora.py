@@ -20,7 +20,7 @@ from cem_lightning.knowledge.folders import folder_documents
 from cem_lightning.knowledge.hub_corpora import documents, is_data_set, open_table
 from cem_lightning.knowledge.parquet import SUFFIXES as PARQUET
 from cem_lightning.knowledge.parquet import parquet_rows
-from cem_lightning.knowledge.ranking import Index, build_index
+from cem_lightning.knowledge.ranking import Index, build_index, is_indexed
 from cem_lightning.knowledge.records import Document
 from cem_lightning.knowledge.stored import StoredDocuments, keep
 from cem_lightning.progress import Progress, SilentProgress
@@ -40,11 +40,16 @@ _VERSION = 1  # of what is read from the same files; kept corpora of another are
 
 @dataclass(frozen=True)
 class Unfetched:
-    """What was found but did not come, and why."""
+    """What was found but did not come, and why.
+
+    Attributes:
+        query: number of the query it was found for; None if that is not known.
+    """
 
     address: str
     reason: str
     detail: str
+    query: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,18 +60,22 @@ class Corpus:
         sought: how many of the first documents were fetched because of the mistakes; they are no
             chance find, and the control is drawn from the others.
         unfetched: what was found for the mistakes beside these documents, but did not come.
+        code: digest of a class of the user's own that they come from; "" for what is built in.
     """
 
     documents: Sequence[Document]
     sought: int = 0
     unfetched: tuple[Unfetched, ...] = ()
+    code: str = ""
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over all documents in order."""
+        """SHA-256 over all documents in order, and over the code that makes them, if any."""
         if isinstance(self.documents, StoredDocuments):
-            return self.documents.digest
-        return digest_value([asdict(document) for document in self.documents])
+            digest = self.documents.digest
+        else:
+            digest = digest_value([asdict(document) for document in self.documents])
+        return digest_value([digest, self.code]) if self.code else digest
 
     def index(self, config: Filters) -> Index:
         """The documents ready to be searched; of a stored corpus the index is stored as well."""
@@ -105,9 +114,10 @@ def read_corpus(config: LocalKnowledge, progress: Progress | None = None) -> Cor
     parts = [_VERSION, config.column, "" if path.is_dir() else path.name]
     name = digest_value([*parts, digest_path(path, config.cache / "digests")])[:24]
     folder = _corpora(config) / name
-    if not _keep(lambda: _read(path, config.column), folder, progress or SilentProgress()):
+    progress = progress or SilentProgress()
+    if not _keep(lambda: _read(path, config.column), folder, progress):
         _refuse_empty(config, path)
-    return Corpus(StoredDocuments(folder))
+    return _indexed(Corpus(StoredDocuments(folder)), config, progress)
 
 
 def _data_set(config: LocalKnowledge, progress: Progress) -> Corpus:
@@ -119,7 +129,7 @@ def _data_set(config: LocalKnowledge, progress: Progress) -> Corpus:
             f"{_KEY}: {config.corpus} holds no text in the column {config.column!r}; name "
             "another by knowledge.column."
         )
-    return Corpus(StoredDocuments(folder))
+    return _indexed(Corpus(StoredDocuments(folder)), config, progress)
 
 
 def _corpora(config: LocalKnowledge) -> Path:
@@ -143,6 +153,15 @@ def _keep(read: Callable[[], Iterable[Document]], folder: Path, progress: Progre
                 task.advance()
 
     return keep(counted, folder)
+
+
+def _indexed(corpus: Corpus, config: LocalKnowledge, progress: Progress) -> Corpus:
+    """A stored corpus with its index beside it, whose making takes longer than a search."""
+    assert isinstance(corpus.documents, StoredDocuments)
+    if not is_indexed(corpus.documents.folder, config):
+        with progress.stage("index the corpus, once"):
+            corpus.index(config)
+    return corpus
 
 
 def _size(path: Path) -> int:

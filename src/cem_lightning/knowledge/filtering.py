@@ -55,7 +55,7 @@ class Dropped:
 
     Attributes:
         document: its id; the address of what did not come.
-        question: the mistake it was found for; "" for a draw of the control.
+        question: the mistake it was found for; "" for a draw of the control, or if not known.
         detail: the passage it repeats, the question it leaks, or what was measured.
     """
 
@@ -150,11 +150,16 @@ class PassageFilters:
         domains[domain] += new
         return new
 
-    def miss(self, unfetched: Iterable[Unfetched]) -> None:
-        """Note what was found but did not come."""
+    def miss(self, unfetched: Iterable[Unfetched], questions: Sequence[str]) -> None:
+        """Note what was found but did not come.
+
+        Args:
+            questions: ids of the mistakes, by the number of their query.
+        """
         for each in unfetched:
             told = f"{each.reason}: {each.detail}" if each.detail else each.reason
-            self.dropped.append(Dropped(each.address, "", "unfetched", told, ""))
+            question = "" if each.query is None else questions[each.query]
+            self.dropped.append(Dropped(each.address, question, "unfetched", told, ""))
 
     def control(self, corpus: Corpus, tokens: int, seed: int) -> tuple[tuple[Passage, ...], int]:
         """Passages cut at random places of documents not found, up to about `tokens`."""

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+from cem_lightning.knowledge.fetching.pages import decoded
 from cem_lightning.knowledge.html import SUFFIXES as HTML
 from cem_lightning.knowledge.html import page_text
 from cem_lightning.knowledge.markdown import plain_blocks
@@ -43,6 +44,8 @@ def folder_documents(folder: Path, problems: list[str]) -> Iterator[Document]:
 
 def _text(path: Path, problems: list[str]) -> str | None:
     """A file's text, or None and one problem more."""
+    if path.suffix.lower() in HTML and (page := _page(path)) is not None:
+        return page
     read: list[str] = []
     before = len(problems)
     for line in lines(path, "knowledge.corpus", problems, "text"):
@@ -51,6 +54,14 @@ def _text(path: Path, problems: list[str]) -> str | None:
             return None
         read.append(line.text.removesuffix("\r"))
     return "\n".join(read) if len(problems) == before else None
+
+
+def _page(path: Path) -> str | None:
+    """A page in the encoding that it names, as a browser reads it; None if there is none."""
+    try:
+        return decoded(path.read_bytes(), None)
+    except OSError:
+        return None  # told by whoever reads its lines
 
 
 def _documents(name: str, path: Path, text: str) -> list[Document]:

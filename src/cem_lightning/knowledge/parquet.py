@@ -35,7 +35,7 @@ def parquet_rows(
                 held = ", ".join(map(repr, schema.names[:12]))
                 problems.append(
                     f"{path}: no column {required!r}{nearest(required, schema.names) or ';'} the "
-                    f"columns are {held}; rename the one that holds the texts"
+                    f"columns are {held}; name the one that holds the texts by knowledge.column"
                 )
                 return
             columns = [name for name in (required, *optional) if name in schema.names]

@@ -41,6 +41,12 @@ class Index(Protocol):
         """The best `k` documents of each query, equal scores in the order of the corpus."""
 
 
+def is_indexed(folder: Path, config: Filters) -> bool:
+    """Whether the index of a stored corpus lies beside it already."""
+    parts = ("bm25",) if config.ranking == "bm25" else ("bm25", "embeddings")
+    return all((folder / each).exists() for each in parts)
+
+
 def build_index(documents: Sequence[Document], config: Filters, folder: Path | None) -> Index:
     """An index over titles and texts.
 

@@ -6,8 +6,10 @@ What is searched in the documents, cut from them and kept out is the same for al
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from cem_lightning.errors import UserError
@@ -22,6 +24,7 @@ from cem_lightning.knowledge.config import (
 from cem_lightning.knowledge.corpora import Corpus, read_corpus
 from cem_lightning.knowledge.records import Document
 from cem_lightning.progress import Progress
+from cem_lightning.storage.digests import digest_path
 
 Served = Callable[[int, str], None]
 
@@ -163,7 +166,8 @@ def _together(parts: dict[str, Corpus]) -> Corpus:
     sought = [e for name, each in parts.items() for e in named(name, each.documents[: each.sought])]
     others = [e for name, each in parts.items() for e in named(name, each.documents[each.sought :])]
     unfetched = tuple(miss for each in parts.values() for miss in each.unfetched)
-    return Corpus((*sought, *others), len(sought), unfetched)
+    code = "".join(each.code for each in parts.values())
+    return Corpus((*sought, *others), len(sought), unfetched, code)
 
 
 def _custom(config: CustomKnowledge) -> Retriever:
@@ -182,18 +186,24 @@ def _custom(config: CustomKnowledge) -> Retriever:
             f"knowledge.options: {config.target} cannot be made with the config and "
             f"{', '.join(config.options) or 'no options'} ({error})."
         ) from None
-    return _Custom(config.target, retriever)
+    return _Custom(config.target, retriever, digest_path(Path(inspect.getfile(made))))
 
 
 class _Custom:
-    """A retriever of the user's own, of which it is checked that it does what it must."""
+    """A retriever of the user's own, of which it is checked that it does what it must.
 
-    def __init__(self, target: str, retriever: Retriever) -> None:
+    Args:
+        code: digest of the file that it is written in: what it found is no longer believed when
+            that has changed.
+    """
+
+    def __init__(self, target: str, retriever: Retriever, code: str) -> None:
         self._target = target
         self._retriever = retriever
+        self._code = code
 
     def known(self) -> Corpus:
-        return self._checked("known", self._retriever.known())
+        return replace(self._checked("known", self._retriever.known()), code=self._code)
 
     def gather(
         self,

@@ -121,6 +121,7 @@ class WebRetriever:
                         search,
                         fetcher,
                         count_tokens,
+                        lambda: served(0, f"pages at random for the control, {note()}"),
                     )
             except ServiceFailure as failure:
                 raise UserError(
@@ -129,8 +130,8 @@ class WebRetriever:
                     "same command continues there."
                 ) from None
         missed = tuple(
-            Unfetched(page.url, page.reason, page.detail)
-            for each in found
+            Unfetched(page.url, page.reason, page.detail, at)
+            for at, each in enumerate(found)
             for page in each.pages
             if isinstance(page, NoPage)
         )
@@ -145,6 +146,7 @@ class WebRetriever:
         search: SearXng,
         fetcher: Fetcher,
         count_tokens: Callable[[str], int],
+        asked: Callable[[], None],
     ) -> list[Document]:
         """Documents of pages at random that nobody sought, about as many tokens as are wanted."""
         drawn: list[Document] = []
@@ -153,7 +155,7 @@ class WebRetriever:
                 break
             results = await search.results(query)
             found = _Found(chosen.of([each for each in results if each not in chosen.seen]))
-            await _fetch(found, fetcher, lambda *_: None, lambda: "")
+            await _fetch(found, fetcher, lambda *_: asked(), lambda: "")
             new = read.documents([found])
             wanted -= sum(min(self._config.passage_tokens, count_tokens(e.text)) for e in new)
             drawn += new

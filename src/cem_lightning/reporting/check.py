@@ -122,7 +122,7 @@ def _cues(findings: Findings) -> Table:
 
 def _corpus(corpus: CorpusFindings | None) -> Text:
     if corpus is None:
-        return Text("Fetched as the rounds need it; nothing was asked of the network now.")
+        return Text("Found as the rounds need it; nothing was asked of a network now.")
     count = corpus.documents
     lines = [
         f"{amount(count, 'documents')}, {amount(corpus.characters, 'characters')}, "

@@ -60,7 +60,7 @@ def check_address(url: str, *, private: bool) -> None:
     if any(each.isspace() or not each.isprintable() for each in url):
         raise Refused("no address")
     if not private and port is not None and port != _PORTS[parts.scheme]:
-        raise Refused(f"port {port}")
+        raise Refused(f"port {port}; knowledge.allow_private=true would let it in")
 
 
 def is_public(address: str) -> bool:

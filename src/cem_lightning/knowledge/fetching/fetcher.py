@@ -96,10 +96,11 @@ class Fetcher:
         return await self._asked[url]
 
     async def _once(self, url: str) -> Page | NoPage:
-        whole = {"page": url}
+        whole: dict[str, Any] = {"page": url}
+        own = whole | {"allow_private": True} if self._config.allow_private else whole
         limits = self._config.model_dump(include={"largest", "redirects", "allow_private"})
         refused = {"refused": url, "limits": limits}
-        for request in (whole, refused):
+        for request in (own, whole, refused):
             if (found := _read(self._cache.get(request))) is not None:
                 self.hits += 1
                 return found
@@ -112,7 +113,7 @@ class Fetcher:
         except Never as never:
             told = NoPage(url, never.reason, str(never), True)
             return _read(self._cache.put(refused, {"refused": asdict(told)})) or told
-        return _read(self._cache.put(whole, {"whole": asdict(page)})) or page
+        return _read(self._cache.put(own, {"whole": asdict(page)})) or page
 
     async def _follow(self, url: str) -> Page:
         """A page behind as many redirects as are allowed, every one of them checked."""
