@@ -129,6 +129,22 @@ def test_what_is_in_the_store_is_not_forecast_again(finished: Workspace) -> None
     assert told("training", "2", "–", other)
 
 
+def test_what_a_folder_holds_that_is_of_no_use_is_counted(workspace: Workspace) -> None:
+    texts = workspace.folder / "texts"
+    (texts / "sub").mkdir(parents=True)
+    whole = "The lark of the northern hills sings before the sun has risen over the lake."
+    for name, text in (
+        ("a.txt", whole), ("sub/again.md", whole),
+        ("cookies.txt", "We use cookies. Accept cookies."),
+        ("b.pdf", "x"), ("c.PDF", "x"), ("README", "x"), (".hidden.png", "x"),
+    ):  # fmt: skip
+        (texts / name).write_text(text)
+    printed = check(workspace, f"knowledge.corpus={texts}")
+    assert "1 are word for word copies of others; no text worth reading: 1 boilerplate" in printed
+    told = "3 files are not read: 2 .pdf, 1 without ending"
+    assert told in looked_at(printed)
+
+
 def test_a_document_with_a_held_out_question_is_named(finished: Workspace) -> None:
     printed = command(*overrides(finished, "action=check"), folder=finished.folder).stdout
     assert "1 hold a question of heldout or ood" in printed

@@ -131,7 +131,9 @@ def _corpus(
     with progress.stage("check · corpus", total=len(documents), unit="documents") as counted:
         tokens = document_tokens(documents, tokenizer, counted.advance)
     with progress.stage("check · leaks", total=len(documents), unit="documents") as searched:
-        found = corpus_findings(documents, tokens, prepared.pools, searched.advance)
+        found = corpus_findings(
+            documents, tokens, prepared.pools, prepared.config.knowledge, searched.advance
+        )
     longest = prepared.config.knowledge.passage_tokens
     return found, sum(min(each + 1, longest) for each in tokens) / len(tokens)
 
@@ -235,6 +237,13 @@ def _corpus_problems(
             f"a passage of {knowledge.passage_tokens} tokens does not fit into the model's context "
             f"of {context}",
             f"set it below {context}",
+        )
+    if corpus is not None and corpus.unread:
+        kinds = ", ".join(f"{count} {ending}" for ending, count in corpus.unread.items())
+        yield Problem(
+            "knowledge.corpus",
+            f"{amount(sum(corpus.unread.values()), 'files')} are not read: {kinds}",
+            "save what matters of them as text, Markdown or HTML",
         )
     if corpus is not None and corpus.leaks:
         yield Problem(

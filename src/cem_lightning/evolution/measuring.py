@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cem_lightning.answering.config import AnsweringConfig
+from cem_lightning.knowledge.cleaning import fault_of
+from cem_lightning.knowledge.config import KnowledgeConfig, LocalKnowledge
 from cem_lightning.knowledge.decontamination import LeakIndex
+from cem_lightning.knowledge.folders import unread_files
 from cem_lightning.knowledge.records import Document
 from cem_lightning.models.encoding import Encoder
 from cem_lightning.questions import cues
@@ -116,9 +119,13 @@ def document_tokens(documents: Sequence[Document], tokenizer: Any, advance: Adva
 
 
 def corpus_findings(
-    documents: Sequence[Document], tokens: Sequence[int], pools: Pools, advance: Advance
+    documents: Sequence[Document],
+    tokens: Sequence[int],
+    pools: Pools,
+    config: KnowledgeConfig,
+    advance: Advance,
 ) -> CorpusFindings:
-    """Counts of documents, and the held-out questions in them.
+    """Counts of documents, the held-out questions in them, and what of them is not worth reading.
 
     Args:
         tokens: of each document.
@@ -126,7 +133,10 @@ def corpus_findings(
     """
     index = LeakIndex(pools)
     leaks = []
+    faults: Counter[str] = Counter()
     for document in documents:
+        if fault := fault_of(document.text, config):
+            faults[fault[0]] += 1
         if found := index.find(document.text):
             held = ", ".join(f"{leak.pool} {leak.question} ({leak.rule})" for leak in found)
             leaks.append(f"{document.id}: {held}")
@@ -139,6 +149,9 @@ def corpus_findings(
         without_title=sum(not document.title for document in documents),
         without_origin=sum(not document.origin for document in documents),
         leaks=tuple(leaks),
+        copies=len(documents) - len({hash(document.text) for document in documents}),
+        unfit=dict(faults.most_common()),
+        unread=unread_files(config.corpus) if isinstance(config, LocalKnowledge) else {},
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,8 +31,7 @@ def folder_documents(folder: Path, problems: list[str]) -> Iterator[Document]:
     """
     for path in sorted(folder.rglob("*"), key=lambda each: each.relative_to(folder).as_posix()):
         relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
+        if _is_hidden(relative) or path.suffix.lower() not in SUFFIXES or not path.is_file():
             continue
         name = os.fsencode(relative).decode("utf-8", "backslashreplace")
         if name != str(relative):  # ids and origins are written down in UTF-8
@@ -40,6 +40,27 @@ def folder_documents(folder: Path, problems: list[str]) -> Iterator[Document]:
         text = _text(path, problems)
         if text is not None:
             yield from _documents(relative.as_posix(), path, text)
+
+
+def unread_files(corpus: str) -> dict[str, int]:
+    """How many files below a folder are of kinds that are not read, by the ends of their names.
+
+    Args:
+        corpus: as `knowledge.corpus` names it; what is no folder has none.
+    """
+    folder = Path(corpus).expanduser()
+    endings = Counter(
+        path.suffix.lower() or "without ending"
+        for path in (folder.rglob("*") if folder.is_dir() else ())
+        if path.is_file()
+        and path.suffix.lower() not in SUFFIXES
+        and not _is_hidden(path.relative_to(folder))
+    )
+    return dict(endings.most_common())
+
+
+def _is_hidden(relative: Path) -> bool:
+    return any(part.startswith(".") for part in relative.parts)
 
 
 def _text(path: Path, problems: list[str]) -> str | None:

@@ -130,6 +130,8 @@ def _corpus(corpus: CorpusFindings | None) -> Text:
         f"licences: {_most(corpus.licences, 'none given')}",
         f"without a title {percent(corpus.without_title / count)}, "
         f"without an origin {percent(corpus.without_origin / count)}",
+        f"{amount(corpus.copies)} are word for word copies of others; no text worth reading: "
+        + (", ".join(f"{amount(n)} {why}" for why, n in corpus.unfit.items()) or "none"),
         f"{amount(len(corpus.leaks))} hold a question of heldout or ood",
         *(f"  {leak}" for leak in corpus.leaks[:_LEAKS]),
     ]

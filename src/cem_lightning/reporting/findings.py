@@ -90,6 +90,9 @@ class CorpusFindings:
     Attributes:
         licences: documents by licence, most frequent first; "" if none is given.
         leaks: "document: question (rule)" of each document that holds a held-out question.
+        copies: documents with the text of one before them.
+        unfit: documents that are no text worth reading, by what is wrong with them.
+        unread: files below the corpus folder that are none of text, by the ends of their names.
     """
 
     documents: int
@@ -99,6 +102,9 @@ class CorpusFindings:
     without_title: int
     without_origin: int
     leaks: tuple[str, ...]
+    copies: int
+    unfit: Mapping[str, int]
+    unread: Mapping[str, int]
 
 
 @dataclass(frozen=True)
